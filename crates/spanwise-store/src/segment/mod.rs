@@ -1,1 +1,335 @@
-//! Immutable segments.
+//! Immutable segments: one folder of files that never change once the catalog names it.
+//!
+//! Rows are sorted by (start of the trace within the segment, project, trace id, span start), so
+//! one trace is one run of rows and the newest traces are at the end.
+//!
+//! | file | what it answers |
+//! |---|---|
+//! | `rows.bin` | here is a row number, give me the span, exactly as it was |
+//! | `texts.bin` | … and the long texts it refers to, each distinct one stored once |
+//! | `origins.bin` | … and its resource and scope |
+//! | `spans.parquet` | which rows match, and what do they add up to |
+//! | `traces.idx` | here is a trace id, which rows are its spans |
+//! | `traces.bin`, `summaries.bin` | the traces of this segment in order, and one row for each |
+//! | `fields.json` | which attributes exist, with which values |
+//! | `text/` | which texts contain this word (built later; scanned until then) |
+
+mod fields;
+mod json;
+pub mod schema;
+mod strings;
+mod text;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use serde::{Deserialize, Serialize};
+use spanwise_model::summary::TraceSummary;
+use spanwise_model::{StoredSpan, TraceId, Value};
+
+pub use self::fields::{FieldCatalog, FieldStats};
+pub use self::strings::StringColumn;
+pub use self::text::{Matcher, words};
+use crate::query::{Detail, TextQuery};
+
+/// The format written, and the only one read so far.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What the catalog keeps of a segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// [`FORMAT_VERSION`] at the time of writing.
+    pub format: u32,
+    /// How often its spans have been merged; 0 as sealed.
+    pub level: u8,
+    /// Rows, log records included.
+    pub n_rows: u32,
+    /// Rows that are spans.
+    pub n_spans: u32,
+    /// Distinct (project, trace id).
+    pub n_traces: u32,
+    /// The earliest start of a row, nanoseconds since 1970.
+    pub min_start: u64,
+    /// The latest start of a row.
+    pub max_start: u64,
+    /// The latest end of a row.
+    pub max_end: u64,
+    /// When the last of its spans was received.
+    pub max_received: u64,
+    /// Size of all files, without the text index.
+    pub bytes: u64,
+    /// The projects in it, sorted.
+    pub projects: Vec<Arc<str>>,
+    /// Row groups of `spans.parquet` in order.
+    pub row_groups: Vec<RowGroup>,
+    /// Its files with their sizes and checksums.
+    pub files: Vec<FileMeta>,
+}
+
+/// A run of rows that is scanned as one, with bounds to skip it by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct RowGroup {
+    pub first_row: u32,
+    pub n_rows: u32,
+    pub min_start: u64,
+    pub max_start: u64,
+    pub max_duration: u64,
+    /// Whether any span has status error.
+    pub has_errors: bool,
+    /// The highest known cost, nano-dollars.
+    pub max_cost: Option<i64>,
+}
+
+impl RowGroup {
+    /// Its rows.
+    pub fn rows(&self) -> Range<u32> {
+        self.first_row..self.first_row + self.n_rows
+    }
+}
+
+/// One file of a segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct FileMeta {
+    pub name: String,
+    pub bytes: u64,
+    /// xxh3-64 of the content.
+    pub xxh3: u64,
+}
+
+/// How a segment is written.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// [`Meta::level`].
+    pub level: u8,
+    /// zstd level: low at seal, higher for merged segments that live long.
+    pub zstd_level: i32,
+}
+
+impl WriteOptions {
+    /// For sealing: cheap.
+    pub fn seal() -> Self {
+        WriteOptions { level: 0, zstd_level: 1 }
+    }
+
+    /// For merging into `level`: small.
+    pub fn merge(level: u8) -> Self {
+        WriteOptions { level, zstd_level: 3 }
+    }
+}
+
+/// Why a segment was not written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// The operating system said no.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// A file is not what was written.
+    #[error("{path} is corrupt: {reason}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Written by a newer version.
+    #[error("segment format {0} is not known to this version")]
+    Format(u32),
+    /// More rows or texts than a segment can number.
+    #[error("too many {0} for one segment")]
+    TooLarge(&'static str),
+    /// A Parquet file could not be written or read.
+    #[error("{path}: {source}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the Parquet library said.
+        source: parquet::errors::ParquetError,
+    },
+    /// The text index could not be built or read.
+    #[error("text index of {path}: {source}")]
+    Text {
+        /// The folder of the index.
+        path: PathBuf,
+        /// What the index library said.
+        source: tantivy::TantivyError,
+    },
+}
+
+/// Rows of a segment.
+#[derive(Clone, Debug)]
+pub enum Rows<'a> {
+    /// All of a run.
+    Range(Range<u32>),
+    /// These, ascending and distinct.
+    Sorted(&'a [u32]),
+}
+
+/// The values of one attribute key over some rows: one array per type that occurs, each as long
+/// as the rows asked for.
+#[derive(Clone, Debug, Default)]
+pub struct AttributeColumns {
+    /// `Dictionary(Int32, Utf8)` or `Utf8`; read it with [`StringColumn`].
+    pub strings: Option<ArrayRef>,
+    /// `Int64`.
+    pub ints: Option<ArrayRef>,
+    /// `Float64`.
+    pub doubles: Option<ArrayRef>,
+    /// `Boolean`.
+    pub bools: Option<ArrayRef>,
+}
+
+/// What [`Segment::trace_column`] can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TraceColumn {
+    /// Start, nanoseconds since 1970. Ascending: it is the order of the traces.
+    Start,
+    /// Last end minus start, nanoseconds.
+    Duration,
+    /// Nano-dollars; [`i64::MIN`] where unknown.
+    Cost,
+    /// Input plus output tokens; [`i64::MIN`] where unknown.
+    Tokens,
+    /// Its first row.
+    FirstRow,
+    /// Index of its project in [`Meta::projects`].
+    Project,
+}
+
+/// An open segment: cheap to hold, read by positional reads from any thread.
+#[derive(Debug)]
+pub struct Segment {
+    dir: PathBuf,
+    meta: Meta,
+}
+
+/// Writes `spans`, in any order, as a segment into `dir`, which must not exist yet. Files and
+/// folder are synced when this returns.
+pub fn write(
+    _dir: &Path,
+    _spans: &[Arc<StoredSpan>],
+    _options: &WriteOptions,
+) -> Result<Meta, SegmentError> {
+    unimplemented!()
+}
+
+/// Writes the rows of `inputs` as one segment into `dir`; rows that are there twice (project,
+/// trace, span id, role and content) are written once.
+pub fn merge(
+    _inputs: &[Arc<Segment>],
+    _dir: &Path,
+    _options: &WriteOptions,
+) -> Result<Meta, SegmentError> {
+    unimplemented!()
+}
+
+/// Builds the full-text index of a segment beside its files; atomic, and harmless if repeated.
+pub fn index_text(_segment: &Segment) -> Result<(), SegmentError> {
+    unimplemented!()
+}
+
+impl Segment {
+    /// Opens a segment that [`write`] or [`merge`] wrote: checks sizes, reads little.
+    pub fn open(dir: &Path, meta: Meta) -> Result<Segment, SegmentError> {
+        Ok(Segment { dir: dir.to_owned(), meta })
+    }
+
+    /// What the catalog keeps of it.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Reads all files and compares their checksums.
+    pub fn verify(&self) -> Result<(), SegmentError> {
+        unimplemented!()
+    }
+
+    /// The spans and log records of a trace by start; empty if it is not in this segment.
+    pub fn trace(
+        &self,
+        _project: &str,
+        _id: TraceId,
+        _detail: Detail,
+    ) -> Result<Vec<StoredSpan>, SegmentError> {
+        unimplemented!()
+    }
+
+    /// The ordinal of a trace, if it is in this segment.
+    pub fn trace_ordinal(&self, _project: &str, _id: TraceId) -> Result<Option<u32>, SegmentError> {
+        unimplemented!()
+    }
+
+    /// One number per trace, by ordinal. Kept in memory after the first use where small.
+    pub fn trace_column(&self, _column: TraceColumn) -> Result<Arc<[i64]>, SegmentError> {
+        unimplemented!()
+    }
+
+    /// The rows of the trace with this ordinal.
+    pub fn trace_rows(&self, _ordinal: u32) -> Result<Range<u32>, SegmentError> {
+        unimplemented!()
+    }
+
+    /// The summaries of traces as this segment knows them, by ordinal, in the order asked.
+    pub fn summaries(&self, _ordinals: &[u32]) -> Result<Vec<TraceSummary>, SegmentError> {
+        unimplemented!()
+    }
+
+    /// The spans of some rows, in order.
+    pub fn stored_spans(
+        &self,
+        _rows: Rows<'_>,
+        _detail: Detail,
+    ) -> Result<Vec<StoredSpan>, SegmentError> {
+        unimplemented!()
+    }
+
+    /// Some columns of some rows; a column this segment lacks is absent from the batch.
+    pub fn columns(&self, _rows: Rows<'_>, _columns: &[&str]) -> Result<RecordBatch, SegmentError> {
+        unimplemented!()
+    }
+
+    /// Whether `spans.parquet` has this column.
+    pub fn has_column(&self, _name: &str) -> bool {
+        unimplemented!()
+    }
+
+    /// The values of a span attribute over some rows, whether shredded into columns or not. Only
+    /// strings, numbers and booleans; all `None` when no span of the segment has the key.
+    pub fn attribute(&self, _key: &str, _rows: Rows<'_>) -> Result<AttributeColumns, SegmentError> {
+        unimplemented!()
+    }
+
+    /// The value of a resource attribute for each ordinal of [`schema::RESOURCE`].
+    pub fn resource_attribute(&self, _key: &str) -> Result<Vec<Option<Value>>, SegmentError> {
+        unimplemented!()
+    }
+
+    /// The rows whose recorded text matches, ascending: exact, by index if there is one, else by
+    /// a scan.
+    pub fn text_rows(&self, _query: &TextQuery) -> Result<Vec<u32>, SegmentError> {
+        unimplemented!()
+    }
+
+    /// Whether the full-text index is there.
+    pub fn text_indexed(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// Which attributes its spans have.
+    pub fn fields(&self) -> Result<Arc<FieldCatalog>, SegmentError> {
+        unimplemented!()
+    }
+}
