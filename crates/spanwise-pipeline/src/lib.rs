@@ -1,1 +1,150 @@
+//! What happens to a batch between the wire and the store: sanitize → facts → cost.
+//!
+//! Everything here is pure: no I/O, no clock, no logging, and no input that can make it fail. A
+//! broken span is repaired and says so in a [`Warning`]; it never fails its neighbours.
+//!
+//! * [`sanitize`]: one function per repair, chained by a list.
+//! * [`normalize`]: one table per dialect, from the attribute keys that instrumentations write to
+//!   the one vocabulary of [`spanwise_model::genai`]. Facts are computed once, at ingest.
+//! * [`llm_view`]: the messages, tools and documents of a span, computed whenever somebody looks.
+//! * [`diagnose`]: what is odd about a whole trace, and what to do about it.
 
+mod diagnose;
+mod normalize;
+mod sanitize;
+mod view;
+
+use std::sync::Arc;
+
+use spanwise_model::genai::{Cost, CostSource, Facts};
+use spanwise_model::price::{PriceTable, Terms};
+use spanwise_model::stored::LOG_BODY_KEY;
+use spanwise_model::{
+    Batch, Kind, LogEvent, Rejection, RowRole, Span, Status, StoredSpan, Str, Warning,
+};
+
+pub use diagnose::{Diagnostic, diagnose};
+pub use view::llm_view;
+
+/// The steps that every batch goes through. Cheap to clone, shared by all receivers.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    prices: Arc<PriceTable>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Processed {
+    /// Rows to store, spans first, in the order in which they arrived.
+    pub stored: Vec<StoredSpan>,
+    /// What was refused, and why.
+    pub rejected: Vec<Rejection>,
+    /// How many rows are spans; the rest are log records.
+    pub n_spans: usize,
+    /// How many spans carry at least one warning.
+    pub n_repaired: usize,
+    /// Identical copies of a span of the same batch, kept once (rule U5).
+    pub n_duplicates: usize,
+    /// Log records that belong to no span: accepted, not kept.
+    pub n_unrelated_logs: usize,
+}
+
+impl Pipeline {
+    /// A pipeline that computes costs with these prices.
+    pub fn new(prices: Arc<PriceTable>) -> Self {
+        Pipeline { prices }
+    }
+
+    /// Takes a decoded batch to rows that are ready to store.
+    ///
+    /// `received_unix_nano` stands in for times that a span does not have.
+    pub fn process(&self, batch: Batch, project: &Arc<str>, received_unix_nano: u64) -> Processed {
+        let mut warnings: Vec<Vec<Warning>> = vec![Vec::new(); batch.spans.len()];
+        for (index, warning) in batch.repairs {
+            if let Some(of_span) = warnings.get_mut(index) {
+                of_span.push(warning);
+            }
+        }
+        let mut processed = Processed {
+            rejected: batch.rejected,
+            n_unrelated_logs: batch.unrelated_logs,
+            ..Processed::default()
+        };
+        let mut shared = sanitize::Shared::default();
+        for (mut span, mut warnings) in batch.spans.into_iter().zip(warnings) {
+            sanitize::span(&mut span, received_unix_nano, &mut warnings);
+            shared.repair(&mut span.resource, &mut span.scope);
+            let facts = self.facts(&span, &mut warnings);
+            processed.n_repaired += usize::from(!warnings.is_empty());
+            processed.stored.push(StoredSpan {
+                project: Arc::clone(project),
+                role: RowRole::Span,
+                span,
+                facts,
+                warnings,
+                received_unix_nano,
+            });
+        }
+        processed.n_duplicates = sanitize::duplicates(&mut processed.stored);
+        processed.n_spans = processed.stored.len();
+        let rows =
+            batch.log_events.into_iter().map(|log| log_row(log, project, received_unix_nano));
+        processed.stored.extend(rows);
+        processed
+    }
+
+    /// The searchable facts of one span, with its cost.
+    fn facts(&self, span: &Span, warnings: &mut Vec<Warning>) -> Facts {
+        let mut facts = normalize::facts(span, warnings);
+        if facts.cost.is_none() {
+            let terms = Terms {
+                provider: &facts.provider,
+                model: facts.model(),
+                service_tier: "",
+                time_unix_nano: span.start_time_unix_nano,
+            };
+            let nano_usd = self.prices.cost(terms, &facts.usage);
+            facts.cost = nano_usd.map(|nano_usd| Cost { nano_usd, source: CostSource::Computed });
+        }
+        facts
+    }
+}
+
+/// A log record as a row of its own, joined to its span when somebody looks.
+fn log_row(log: LogEvent, project: &Arc<str>, received_unix_nano: u64) -> StoredSpan {
+    let mut attributes = log.attributes;
+    attributes.push(Str::from_static(LOG_BODY_KEY), log.body);
+    let mut warnings = Vec::new();
+    let mut span = Span {
+        trace_id: log.trace_id,
+        span_id: log.span_id,
+        parent_span_id: None,
+        trace_state: Str::new(),
+        flags: 0,
+        name: log.name,
+        kind: Kind::Unspecified,
+        start_time_unix_nano: log.time_unix_nano,
+        end_time_unix_nano: log.time_unix_nano,
+        attributes,
+        dropped_attributes_count: 0,
+        events: Vec::new(),
+        dropped_events_count: 0,
+        links: Vec::new(),
+        dropped_links_count: 0,
+        status: Status::default(),
+        resource: log.resource,
+        scope: log.scope,
+    };
+    sanitize::log_event(&mut span, received_unix_nano, &mut warnings);
+    StoredSpan {
+        project: Arc::clone(project),
+        role: RowRole::LogEvent,
+        span,
+        facts: Facts::default(),
+        warnings,
+        received_unix_nano,
+    }
+}
+
+#[cfg(test)]
+mod tests;
