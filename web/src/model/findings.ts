@@ -1,0 +1,58 @@
+/** What a person should look at first in a trace. */
+
+import type { Diagnostic } from "../api/types";
+import { formatDuration, formatPercent } from "./format";
+import { firstError, slowestStep } from "./timing";
+import type { SpanNode, Tree } from "./tree";
+
+export interface Finding {
+  tone: "error" | "warn" | "info";
+  label: string;
+  text: string;
+  node: SpanNode | null;
+}
+
+export function findings(tree: Tree): Finding[] {
+  const found: Finding[] = [];
+  const error = firstError(tree);
+  if (error) {
+    const total = tree.roots.reduce((sum, root) => sum + root.errors, 0);
+    found.push({
+      tone: "error",
+      label: total > 1 ? `First of ${total} errors` : "Error",
+      text: `${error.span.name}: ${errorText(error)}`,
+      node: error,
+    });
+  }
+  const slow = slowestStep(tree);
+  if (slow) {
+    found.push({
+      tone: "info",
+      label: "Slowest step",
+      text: `${slow.node.span.name} · ${formatDuration(slow.selfNs)}, ${formatPercent(slow.share)} of the trace`,
+      node: slow.node,
+    });
+  }
+  return found;
+}
+
+/** The first line of what an error span says. */
+export function errorText(node: SpanNode): string {
+  const { span } = node;
+  const message = span.status.message || span.llm?.error?.message || span.llm?.error?.type;
+  return message?.split("\n", 1)[0] || "failed without a message";
+}
+
+const TITLES: Record<string, string> = {
+  orphan: "Orphaned span",
+  missing_root: "Root span missing",
+  clock_skew: "Clock skew",
+  duplicate_id: "Duplicate span id",
+  loop: "Repeating loop",
+  dropped_attributes: "Dropped attributes",
+};
+
+export function diagnosticTitle({ kind }: Diagnostic): string {
+  const words = kind.replaceAll("_", " ");
+  return TITLES[kind] ?? words.charAt(0).toUpperCase() + words.slice(1);
+}

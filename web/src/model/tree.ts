@@ -1,0 +1,201 @@
+/** A trace's spans as a tree, with every time relative to the start of the trace. */
+
+import type { LlmOutline, Nanos, SpanOutline } from "../api/types";
+
+export interface SpanNode {
+  readonly span: SpanOutline;
+  readonly parent: SpanNode | null;
+  readonly children: SpanNode[];
+  readonly depth: number;
+  /** Position in depth-first order. */
+  readonly order: number;
+  /** Nanoseconds after the start of the trace. */
+  readonly startNs: number;
+  readonly durationNs: number;
+  readonly ttftNs: number | null;
+  readonly isError: boolean;
+  /** Its parent is named but not (yet) here. */
+  readonly isOrphan: boolean;
+  /** How many spans are below it. */
+  descendants: number;
+  /** Errors in it and below. */
+  errors: number;
+}
+
+export interface Tree {
+  /** Depth first, children by start. */
+  readonly nodes: SpanNode[];
+  readonly roots: SpanNode[];
+  readonly byId: Map<string, SpanNode>;
+  readonly startUnixNano: bigint;
+  readonly durationNs: number;
+  readonly maxDepth: number;
+}
+
+export function toNumber(nanos: Nanos | null | undefined): number | null {
+  return nanos === null || nanos === undefined ? null : Number(nanos);
+}
+
+interface Draft {
+  span: SpanOutline;
+  start: bigint;
+  parent: Draft | null;
+  children: Draft[];
+}
+
+export function buildTree(spans: readonly SpanOutline[]): Tree {
+  const drafts = spans.map(
+    (span): Draft => ({
+      span,
+      start: BigInt(span.start_time_unix_nano),
+      parent: null,
+      children: [],
+    }),
+  );
+  const roots = linkDrafts(drafts);
+  let startUnixNano = drafts[0]?.start ?? 0n;
+  for (const { start } of drafts) if (start < startUnixNano) startUnixNano = start;
+  const nodes: SpanNode[] = [];
+  const rootNodes = placeDepthFirst(roots, startUnixNano, nodes);
+  sumUpwards(nodes);
+  const byId = new Map<string, SpanNode>();
+  let durationNs = 0;
+  let maxDepth = 0;
+  for (const node of nodes) {
+    if (!byId.has(node.span.span_id)) byId.set(node.span.span_id, node);
+    durationNs = Math.max(durationNs, node.startNs + node.durationNs);
+    maxDepth = Math.max(maxDepth, node.depth);
+  }
+  return { nodes, roots: rootNodes, byId, startUnixNano, durationNs, maxDepth };
+}
+
+/** Links children to parents and returns the roots. Duplicate ids and cycles do no harm. */
+function linkDrafts(drafts: Draft[]): Draft[] {
+  const byId = new Map<string, Draft>();
+  for (const draft of drafts) {
+    if (!byId.has(draft.span.span_id)) byId.set(draft.span.span_id, draft);
+  }
+  for (const draft of drafts) {
+    const parentId = draft.span.parent_span_id;
+    const parent = parentId ? byId.get(parentId) : undefined;
+    if (parent && parent !== draft) draft.parent = parent;
+  }
+  cutCycles(drafts);
+  const roots: Draft[] = [];
+  for (const draft of drafts) (draft.parent ? draft.parent.children : roots).push(draft);
+  const byStart = (a: Draft, b: Draft) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0);
+  roots.sort(byStart);
+  for (const draft of drafts) if (draft.children.length > 1) draft.children.sort(byStart);
+  return roots;
+}
+
+function cutCycles(drafts: Draft[]): void {
+  const settled = new Set<Draft>();
+  for (const draft of drafts) {
+    const path = new Set<Draft>();
+    for (let at: Draft | null = draft; at && !settled.has(at); at = at.parent) {
+      if (path.has(at)) {
+        at.parent = null;
+        break;
+      }
+      path.add(at);
+    }
+    for (const seen of path) settled.add(seen);
+  }
+}
+
+/** Walks with its own stack: a trace may be deeper than the engine's call stack. */
+function placeDepthFirst(roots: Draft[], base: bigint, nodes: SpanNode[]): SpanNode[] {
+  const rootNodes: SpanNode[] = [];
+  const stack: { draft: Draft; parent: SpanNode | null }[] = [];
+  const pushAll = (drafts: Draft[], parent: SpanNode | null) => {
+    for (let i = drafts.length - 1; i >= 0; i--) stack.push({ draft: drafts[i] as Draft, parent });
+  };
+  pushAll(roots, null);
+  for (let next = stack.pop(); next; next = stack.pop()) {
+    const { draft, parent } = next;
+    const node = makeNode(draft, parent, base, nodes.length);
+    nodes.push(node);
+    (parent ? parent.children : rootNodes).push(node);
+    pushAll(draft.children, node);
+  }
+  return rootNodes;
+}
+
+function makeNode(draft: Draft, parent: SpanNode | null, base: bigint, order: number): SpanNode {
+  const { span } = draft;
+  const isError = span.status.code === "error";
+  return {
+    span,
+    parent,
+    children: [],
+    depth: parent ? parent.depth + 1 : 0,
+    order,
+    startNs: Number(draft.start - base),
+    durationNs: Math.max(0, toNumber(span.duration_ns) ?? 0),
+    ttftNs: toNumber(span.llm?.time_to_first_token_ns),
+    isError,
+    isOrphan: parent === null && Boolean(span.parent_span_id),
+    descendants: 0,
+    errors: isError ? 1 : 0,
+  };
+}
+
+function sumUpwards(nodes: SpanNode[]): void {
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i] as SpanNode;
+    if (!node.parent) continue;
+    node.parent.descendants += node.descendants + 1;
+    node.parent.errors += node.errors;
+  }
+}
+
+/** The rows of the waterfall: every node no ancestor of which is collapsed. */
+export function visibleNodes(tree: Tree, collapsed: ReadonlySet<SpanNode>): SpanNode[] {
+  if (collapsed.size === 0) return tree.nodes;
+  const rows: SpanNode[] = [];
+  for (let i = 0; i < tree.nodes.length; i++) {
+    const node = tree.nodes[i] as SpanNode;
+    rows.push(node);
+    if (collapsed.has(node)) i += node.descendants;
+  }
+  return rows;
+}
+
+/** What must be collapsed so that nothing deeper than `depth` shows. */
+export function collapsedToDepth(tree: Tree, depth: number): Set<SpanNode> {
+  return new Set(tree.nodes.filter((node) => node.depth >= depth && node.children.length > 0));
+}
+
+/** `collapsed` without the ancestors of `node`, so that it shows. */
+export function revealed(collapsed: ReadonlySet<SpanNode>, node: SpanNode): Set<SpanNode> {
+  const next = new Set(collapsed);
+  for (let at = node.parent; at; at = at.parent) next.delete(at);
+  return next;
+}
+
+/** The nodes whose name, service, operation, model, tool or agent contains every word. */
+export function matchNodes(tree: Tree, filter: string): Set<SpanNode> | null {
+  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return null;
+  const matches = new Set<SpanNode>();
+  for (const node of tree.nodes) {
+    const text = searchable(node);
+    if (words.every((word) => text.includes(word))) matches.add(node);
+  }
+  return matches;
+}
+
+function searchable({ span, isError }: SpanNode): string {
+  const llm = span.llm;
+  const words = [span.name, span.service, span.kind, span.span_id, isError ? "error" : ""];
+  if (span.status.message) words.push(span.status.message);
+  if (llm)
+    words.push(llm.operation, modelOf(llm) ?? "", llm.tool?.name ?? "", llm.agent?.name ?? "");
+  return words.join(" ").toLowerCase();
+}
+
+/** The model to show: the one that answered, else the one that was asked for. */
+export function modelOf(llm: LlmOutline | null | undefined): string | null {
+  return llm?.response_model || llm?.request_model || null;
+}
