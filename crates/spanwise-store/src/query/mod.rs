@@ -2,6 +2,15 @@
 //!
 //! [`Filter`] is the syntax tree of the search language, [`parse`](parser::parse) makes it from
 //! text. A filter is a predicate over one span; a trace matches when one of its spans does.
+//! [`Filter::matches`] says what that means for a span in memory, `segment_filter` says the same
+//! for the columns of a segment, and `exec` finds the answers.
+
+mod display;
+pub mod field;
+mod matches;
+pub mod parser;
+#[cfg(test)]
+mod sample;
 
 use std::sync::Arc;
 
