@@ -236,6 +236,8 @@ pub struct Batch {
     pub rejected: Vec<Rejection>,
     /// What the decoder repaired or found odd, by index into `spans`.
     pub repairs: Vec<(usize, crate::Warning)>,
+    /// The same by index into `log_events`.
+    pub log_repairs: Vec<(usize, crate::Warning)>,
     /// Log records without a trace or span id: accepted, counted, not kept.
     pub unrelated_logs: usize,
 }

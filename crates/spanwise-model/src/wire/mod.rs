@@ -1,3 +1,4 @@
-//! Wire formats: one file each, shared by everything that reads or writes them.
+//! Wire formats: one module each, shared by everything that reads or writes them.
 
+mod base64;
 pub mod otlp;
