@@ -23,6 +23,8 @@ use spanwise_model::{
     Batch, Kind, LogEvent, Rejection, RowRole, Span, Status, StoredSpan, Str, Warning,
 };
 
+use normalize::{Normalized, Normalizer};
+
 pub use diagnose::{Diagnostic, diagnose};
 pub use view::llm_view;
 
@@ -71,16 +73,18 @@ impl Pipeline {
             ..Processed::default()
         };
         let mut shared = sanitize::Shared::default();
+        let mut normalizer = Normalizer::default();
         for (mut span, mut warnings) in batch.spans.into_iter().zip(warnings) {
             sanitize::span(&mut span, received_unix_nano, &mut warnings);
             shared.repair(&mut span.resource, &mut span.scope);
-            let facts = self.facts(&span, &mut warnings);
+            let mut normalized = normalizer.facts(&span, &mut warnings);
+            self.price(&mut normalized, span.start_time_unix_nano);
             processed.n_repaired += usize::from(!warnings.is_empty());
             processed.stored.push(StoredSpan {
                 project: Arc::clone(project),
                 role: RowRole::Span,
                 span,
-                facts,
+                facts: normalized.facts,
                 warnings,
                 received_unix_nano,
             });
@@ -93,20 +97,23 @@ impl Pipeline {
         processed
     }
 
-    /// The searchable facts of one span, with its cost.
-    fn facts(&self, span: &Span, warnings: &mut Vec<Warning>) -> Facts {
-        let mut facts = normalize::facts(span, warnings);
-        if facts.cost.is_none() {
+    /// What the call cost: what the span says, else tokens times prices.
+    fn price(&self, normalized: &mut Normalized, time_unix_nano: u64) {
+        let facts = &mut normalized.facts;
+        if facts.cost.is_some() || facts.operation.is_none() {
+            return;
+        }
+        let cost = |model: &str| {
             let terms = Terms {
                 provider: &facts.provider,
-                model: facts.model(),
-                service_tier: "",
-                time_unix_nano: span.start_time_unix_nano,
+                model,
+                service_tier: &normalized.service_tier,
+                time_unix_nano,
             };
-            let nano_usd = self.prices.cost(terms, &facts.usage);
-            facts.cost = nano_usd.map(|nano_usd| Cost { nano_usd, source: CostSource::Computed });
-        }
-        facts
+            self.prices.cost(terms, &facts.usage)
+        };
+        let nano_usd = cost(&facts.response_model).or_else(|| cost(&facts.request_model));
+        facts.cost = nano_usd.map(|nano_usd| Cost { nano_usd, source: CostSource::Computed });
     }
 }
 
@@ -136,14 +143,16 @@ fn log_row(log: LogEvent, project: &Arc<str>, received_unix_nano: u64) -> Stored
         scope: log.scope,
     };
     sanitize::log_event(&mut span, received_unix_nano, &mut warnings);
-    StoredSpan {
+    let mut row = StoredSpan {
         project: Arc::clone(project),
         role: RowRole::LogEvent,
         span,
         facts: Facts::default(),
         warnings,
         received_unix_nano,
-    }
+    };
+    row.facts = normalize::log_facts(&row);
+    row
 }
 
 #[cfg(test)]

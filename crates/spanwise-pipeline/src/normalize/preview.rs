@@ -1,0 +1,239 @@
+//! The start of what was last said, for lists. Computed for every span that is taken in, so it
+//! parses no more than it must.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+use serde_json::value::RawValue;
+use spanwise_model::genai::{Message, Operation, PREVIEW_CHARS};
+use spanwise_model::{Str, Value};
+
+use super::events::{self, MessageEvent};
+use super::reading::{Flat, Found, LOOK_BYTES, Reading, parse_or_text, parse_value, to_json};
+use super::table::{Field, Shape, Side};
+use super::{json_array, messages};
+
+/// Values longer than this are shown as they start, not searched for messages.
+const SMALL_VALUE_BYTES: usize = 64 << 10;
+
+/// The start of a text, and whether it is a message.
+#[derive(Debug, Default, PartialEq)]
+pub struct Preview {
+    pub text: Str,
+    pub is_message: bool,
+}
+
+/// The preview of one side of a span.
+pub fn of(reading: &Reading<'_>, side: Side, operation: Option<Operation>) -> Preview {
+    if operation == Some(Operation::Tool) {
+        let field = if side == Side::Input { Field::ToolArguments } else { Field::ToolResult };
+        return reading.value(field).map(of_value).unwrap_or_default();
+    }
+    reading
+        .sources(side)
+        .find_map(|found| of_source(&found, side, operation))
+        .or_else(|| of_events(reading, side))
+        .unwrap_or_default()
+}
+
+fn of_source(found: &Found<'_, '_>, side: Side, operation: Option<Operation>) -> Option<Preview> {
+    let preview = match found.source.shape {
+        Shape::Messages => last_message(found.value, side).map(message_preview)?,
+        Shape::Flattened => last_flattened(found, side)?,
+        Shape::Text => Preview {
+            is_message: operation.is_some_and(Operation::is_model_call),
+            ..of_value(found.value)
+        },
+        Shape::Value => {
+            let embedded = embedded_message(found.value, side).map(message_preview);
+            embedded.unwrap_or_else(|| of_value(found.value))
+        }
+    };
+    (!preview.text.is_empty()).then_some(preview)
+}
+
+fn of_events(reading: &Reading<'_>, side: Side) -> Option<Preview> {
+    let events: Vec<_> = reading.span.events.iter().filter_map(MessageEvent::of_event).collect();
+    of_message_events(events, side)
+}
+
+/// The preview of what events or log records say.
+pub fn of_message_events(events: Vec<MessageEvent<'_>>, side: Side) -> Option<Preview> {
+    if events.is_empty() {
+        return None;
+    }
+    events::conversations(events).into_iter().find_map(|(_, conversation)| {
+        let messages = if side == Side::Input { conversation.input } else { conversation.output };
+        last_text(&messages, side).map(message_preview)
+    })
+}
+
+fn message_preview(text: String) -> Preview {
+    Preview { text: shorten(Str::from(text)), is_message: true }
+}
+
+/// The role whose text is shown.
+fn role(side: Side) -> &'static str {
+    if side == Side::Input { "user" } else { "assistant" }
+}
+
+fn last_text(messages: &[Message], side: Side) -> Option<String> {
+    let of_role = messages.iter().rev().filter(|message| message.role == role(side));
+    of_role.map(messages::texts).find(|text| !text.is_empty())
+}
+
+/// As much of a message as decides whether it is worth parsing.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow, default)]
+    role: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    parts: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+}
+
+/// The last text of the side's role in an array of messages.
+fn last_message(value: &Value, side: Side) -> Option<String> {
+    let Value::String(text) = value else {
+        return last_text(&messages::messages(&to_json(value), role(side))?, side);
+    };
+    let mut elements = json_array::from_the_end(text).peekable();
+    if elements.peek().is_none() {
+        let json = parse_or_text(text);
+        return last_text(&messages::messages(&json, role(side))?, side);
+    }
+    let mut n_bytes = 0;
+    elements
+        .take_while(|element| {
+            n_bytes += element.len();
+            n_bytes <= LOOK_BYTES
+        })
+        .find_map(|element| text_of_element(element, side))
+}
+
+fn text_of_element(element: &str, side: Side) -> Option<String> {
+    if let Ok(head) = serde_json::from_str::<Head<'_>>(element)
+        && let Some(of_message) = head.role
+    {
+        if messages::canonical_role(&of_message) != role(side) {
+            return None;
+        }
+        if let Some(text) = sole_text(head.parts.or(head.content)?) {
+            return Some(text);
+        }
+    }
+    let json: Json = serde_json::from_str(element).ok()?;
+    last_text(&messages::messages(&json, role(side))?, side)
+}
+
+/// The text of the commonest contents: a string, or one part of type text.
+fn sole_text(content: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct TextPart<'a> {
+        #[serde(borrow)]
+        r#type: Cow<'a, str>,
+        content: String,
+    }
+    if content.get().starts_with('"') {
+        return serde_json::from_str(content.get()).ok().filter(|text: &String| !text.is_empty());
+    }
+    let [part]: [TextPart<'_>; 1] = serde_json::from_str(content.get()).ok()?;
+    (part.r#type == "text" && !part.content.is_empty()).then_some(part.content)
+}
+
+/// The last text of the side's role among flattened keys.
+fn last_flattened(found: &Found<'_, '_>, side: Side) -> Option<Preview> {
+    let flats = found.flats();
+    let has_roles = flats.clone().any(|flat| flat.rest == "role");
+    let is_ours = |flat: &Flat<'_>| {
+        let role_is_ours = flat.rest == "role"
+            && flat.value.as_str().is_some_and(|r| messages::canonical_role(r) == role(side));
+        role_is_ours || !has_roles
+    };
+    let mut below = u16::MAX;
+    loop {
+        let last =
+            flats.clone().filter(|flat| flat.n < below && is_ours(flat)).map(|f| f.n).max()?;
+        let text = flattened_text(flats.clone().filter(|flat| flat.n == last));
+        if !text.is_empty() {
+            return Some(Preview { text: shorten(text), is_message: true });
+        }
+        below = last;
+    }
+}
+
+fn flattened_text<'a>(flats: impl Iterator<Item = Flat<'a>> + Clone) -> Str {
+    let is_part =
+        |rest: &str| rest.starts_with("contents.") && rest.ends_with(".message_content.text");
+    let mut parts = flats.clone().filter(|flat| is_part(flat.rest)).peekable();
+    if parts.peek().is_some() {
+        let texts: Vec<&str> = parts.filter_map(|flat| flat.value.as_str()).collect();
+        return texts.join("\n").into();
+    }
+    let mut plain = flats
+        .filter(|flat| matches!(flat.rest, "content" | "prompt.text" | "completion.text"))
+        .filter_map(|flat| match flat.value {
+            Value::String(text) => Some(text.clone()),
+            _ => None,
+        });
+    let Some(text) = plain.next() else { return Str::new() };
+    // Some instrumentations put the parts of a message there as JSON.
+    if text.starts_with("[{") {
+        let parts = messages::content_parts(&parse_or_text(&text));
+        let joined = messages::texts(&Message { parts, ..Message::default() });
+        if !joined.is_empty() {
+            return joined.into();
+        }
+    }
+    text
+}
+
+/// The last message inside a provider's request or response.
+fn embedded_message(value: &Value, side: Side) -> Option<String> {
+    let may_hold_messages = match value {
+        Value::String(text) => text.len() <= SMALL_VALUE_BYTES && text.starts_with(['{', '[']),
+        Value::Map(_) | Value::Array(_) => true,
+        _ => false,
+    };
+    let json = may_hold_messages.then(|| parse_value(value))?;
+    let found = messages::embedded_messages(&json, role(side))?;
+    last_text(&found, side)
+}
+
+/// The start of a value that is no message.
+fn of_value(value: &Value) -> Preview {
+    let text = match value {
+        Value::String(text) if text.starts_with('"') || text.starts_with("{\"args\"") => {
+            if text.len() <= SMALL_VALUE_BYTES { readable(text) } else { text.clone() }
+        }
+        Value::String(text) => text.clone(),
+        other => to_json(other).to_string().into(),
+    };
+    Preview { text: shorten(text), is_message: false }
+}
+
+/// Text inside quotes without them, and the arguments of a decorated function without their frame.
+fn readable(text: &Str) -> Str {
+    let arguments = messages::call_arguments(parse_or_text(text));
+    match arguments {
+        Json::String(inner) => inner.into(),
+        Json::Array(mut items) if items.len() == 1 => match items.remove(0) {
+            Json::String(only) => only.into(),
+            other => other.to_string().into(),
+        },
+        other => other.to_string().into(),
+    }
+}
+
+/// The first [`PREVIEW_CHARS`] characters, without leading white space. A slice of the text it came
+/// from, so that nothing is copied.
+fn shorten(text: Str) -> Str {
+    let trimmed = text.trim_start();
+    let short = match trimmed.char_indices().nth(PREVIEW_CHARS) {
+        Some((end, _)) => &trimmed[..end],
+        None => trimmed.trim_end(),
+    };
+    if short.len() == text.len() { text.clone() } else { text.slice_ref(short) }
+}
