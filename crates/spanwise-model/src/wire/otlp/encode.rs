@@ -1,34 +1,34 @@
 //! OTLP in protobuf, written by hand.
 
-use super::Groups;
+use super::{ResourceRecords, group};
 use crate::{Attribute, Attributes, Event, Link, LogEvent, Resource, Scope, Span, Value};
 
 /// Writes an `ExportTraceServiceRequest` (which is also a `TracesData`). Neighbouring spans of
 /// one resource and scope share a group.
 pub fn encode_traces<'a>(spans: impl IntoIterator<Item = &'a Span>) -> Vec<u8> {
-    encode(&Groups::of(spans, |span| (&span.resource, &span.scope)), span)
+    encode(&group(spans, |span| (&span.resource, &span.scope)), span)
 }
 
 /// Writes an `ExportLogsServiceRequest`, likewise.
 pub fn encode_logs(logs: &[LogEvent]) -> Vec<u8> {
-    encode(&Groups::of(logs, |log| (&log.resource, &log.scope)), log_record)
+    encode(&group(logs, |log| (&log.resource, &log.scope)), log_record)
 }
 
-fn encode<T>(groups: &Groups<'_, T>, record: impl Fn(&mut Writer, &T)) -> Vec<u8> {
+fn encode<T>(groups: &[ResourceRecords<'_, T>], record: impl Fn(&mut Writer, &T)) -> Vec<u8> {
     let mut request = Writer::default();
-    for (origin, scopes) in &groups.0 {
-        request.message(1, |group| {
-            group.message(1, |out| resource(out, origin));
-            for (library, records) in scopes {
-                group.message(2, |group| {
-                    group.message(1, |out| scope(out, library));
-                    for one in records {
-                        group.message(2, |out| record(out, one));
+    for origin in groups {
+        request.message(1, |out| {
+            out.message(1, |out| resource(out, origin.resource));
+            for library in &origin.scopes {
+                out.message(2, |out| {
+                    out.message(1, |out| scope(out, library.scope));
+                    for one in &library.records {
+                        out.message(2, |out| record(out, one));
                     }
-                    group.text(3, &library.schema_url);
+                    out.text(3, &library.scope.schema_url);
                 });
             }
-            group.text(3, &origin.schema_url);
+            out.text(3, &origin.resource.schema_url);
         });
     }
     request.0

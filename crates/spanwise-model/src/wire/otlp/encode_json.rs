@@ -3,38 +3,38 @@
 
 use std::fmt::{Display, Write};
 
-use super::Groups;
+use super::{ResourceRecords, group};
 use crate::wire::base64;
 use crate::{Attributes, Event, Link, LogEvent, Resource, Scope, Span, Status, Value};
 
 /// Writes an `ExportTraceServiceRequest` (which is also a `TracesData`) in JSON. Neighbouring
 /// spans of one resource and scope share a group.
 pub fn encode_traces_json<'a>(spans: impl IntoIterator<Item = &'a Span>) -> String {
-    let groups = Groups::of(spans, |span| (&span.resource, &span.scope));
+    let groups = group(spans, |span| (&span.resource, &span.scope));
     encode(&groups, ["resourceSpans", "scopeSpans", "spans"], span)
 }
 
 /// Writes an `ExportLogsServiceRequest` in JSON, likewise.
 pub fn encode_logs_json(logs: &[LogEvent]) -> String {
-    let groups = Groups::of(logs, |log| (&log.resource, &log.scope));
+    let groups = group(logs, |log| (&log.resource, &log.scope));
     encode(&groups, ["resourceLogs", "scopeLogs", "logRecords"], log_record)
 }
 
 fn encode<T>(
-    groups: &Groups<'_, T>,
+    groups: &[ResourceRecords<'_, T>],
     [resources, scopes, records]: [&str; 3],
     record: impl Fn(&mut Object<'_>, &T),
 ) -> String {
     let mut json = String::new();
     Object::write(&mut json, |request| {
-        request.list(resources, &groups.0, |group, (origin, libraries)| {
-            group.object("resource", |out| resource(out, origin));
-            group.list(scopes, libraries, |group, (library, members)| {
-                group.object("scope", |out| scope(out, library));
-                group.list(records, members, |out, one| record(out, one));
-                group.text("schemaUrl", &library.schema_url);
+        request.list(resources, groups, |out, origin| {
+            out.object("resource", |out| resource(out, origin.resource));
+            out.list(scopes, &origin.scopes, |out, library| {
+                out.object("scope", |out| scope(out, library.scope));
+                out.list(records, &library.records, |out, one| record(out, one));
+                out.text("schemaUrl", &library.scope.schema_url);
             });
-            group.text("schemaUrl", &origin.schema_url);
+            out.text("schemaUrl", &origin.resource.schema_url);
         });
     });
     json

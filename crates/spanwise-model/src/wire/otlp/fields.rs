@@ -34,20 +34,24 @@ impl<'a> Fields<'a> {
     pub(super) fn next(&mut self) -> Result<Option<(u32, Wire)>, DecodeError> {
         while self.at < self.bytes.len() {
             let (number, wire_type) = self.tag()?;
-            let wire = match wire_type {
-                0 => Wire::Varint(self.varint()?),
-                1 => Wire::Fixed64(u64::from_le_bytes(self.array()?)),
-                2 => Wire::Bytes(self.delimited()?),
-                3 => {
-                    self.skip_group(number)?;
-                    continue;
-                }
-                5 => Wire::Fixed32(u32::from_le_bytes(self.array()?)),
-                _ => return Err(self.unexpected(wire_type)),
-            };
-            return Ok(Some((number, wire)));
+            if wire_type == 3 {
+                self.skip_group(number)?;
+            } else {
+                return Ok(Some((number, self.wire(wire_type)?)));
+            }
         }
         Ok(None)
+    }
+
+    #[inline]
+    fn wire(&mut self, wire_type: u8) -> Result<Wire, DecodeError> {
+        Ok(match wire_type {
+            0 => Wire::Varint(self.varint()?),
+            1 => Wire::Fixed64(u64::from_le_bytes(self.array()?)),
+            2 => Wire::Bytes(self.delimited()?),
+            5 => Wire::Fixed32(u32::from_le_bytes(self.array()?)),
+            _ => return Err(self.unexpected(wire_type)),
+        })
     }
 
     /// The place of the next message (or text) with this field number.
@@ -144,14 +148,12 @@ impl<'a> Fields<'a> {
         while self.at < self.bytes.len() {
             let (number, wire_type) = self.tag()?;
             match wire_type {
-                0 => drop(self.varint()?),
-                1 => drop(self.array::<8>()?),
-                2 => drop(self.delimited()?),
                 3 => depth += 1,
                 4 if depth > 1 => depth -= 1,
                 4 if number == opened => return Ok(()),
-                5 => drop(self.array::<4>()?),
-                _ => return Err(self.unexpected(wire_type)),
+                _ => {
+                    self.wire(wire_type)?;
+                }
             }
         }
         Err(DecodeError::new(start, "a group without an end"))

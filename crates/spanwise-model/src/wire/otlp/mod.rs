@@ -10,6 +10,9 @@ mod encode;
 mod encode_json;
 mod fields;
 mod json;
+mod json_records;
+mod json_scalars;
+mod json_values;
 mod protobuf;
 
 pub use answer::{
@@ -205,17 +208,17 @@ fn bad_id(field: &str) -> impl Fn(InvalidId) -> String {
 
 /// The ids of a span; the parent's is `None` where it is empty or zero.
 struct Ids {
-    trace_id: TraceId,
-    span_id: SpanId,
-    parent_span_id: Option<SpanId>,
+    trace: TraceId,
+    span: SpanId,
+    parent: Option<SpanId>,
 }
 
 impl Ids {
     fn from_bytes(trace_id: &[u8], span_id: &[u8], parent: &[u8]) -> Result<Self, String> {
         Ok(Ids {
-            trace_id: TraceId::from_bytes(trace_id).map_err(bad_id("trace_id"))?,
-            span_id: SpanId::from_bytes(span_id).map_err(bad_id("span_id"))?,
-            parent_span_id: match SpanId::from_bytes(parent) {
+            trace: TraceId::from_bytes(trace_id).map_err(bad_id("trace_id"))?,
+            span: SpanId::from_bytes(span_id).map_err(bad_id("span_id"))?,
+            parent: match SpanId::from_bytes(parent) {
                 Ok(id) => Some(id),
                 Err(InvalidId::Zero) => None,
                 Err(_) if parent.is_empty() => None,
@@ -238,27 +241,42 @@ fn fill_gaps(log: &mut LogEvent, observed_unix_nano: u64) {
     }
 }
 
-/// Neighbouring records of one resource and scope, as the envelopes group them.
-struct Groups<'a, T>(Vec<(&'a Resource, Vec<(&'a Scope, Vec<&'a T>)>)>);
+/// Neighbouring records of one resource, as the envelopes group them.
+struct ResourceRecords<'a, T> {
+    resource: &'a Resource,
+    scopes: Vec<ScopeRecords<'a, T>>,
+}
 
-impl<'a, T> Groups<'a, T> {
-    fn of(
-        records: impl IntoIterator<Item = &'a T>,
-        origin: impl Fn(&'a T) -> (&'a Arc<Resource>, &'a Arc<Scope>),
-    ) -> Self {
-        let mut groups: Vec<(&Resource, Vec<(&Scope, Vec<&T>)>)> = Vec::new();
-        for record in records {
-            let (resource, scope) = origin(record);
-            if !groups.last().is_some_and(|(last, _)| same::<Resource>(last, resource)) {
-                groups.push((resource, Vec::new()));
-            }
-            let Some((_, scopes)) = groups.last_mut() else { continue };
-            match scopes.last_mut() {
-                Some((last, members)) if same::<Scope>(last, scope) => members.push(record),
-                _ => scopes.push((scope, vec![record])),
+/// Neighbouring records of one resource and one scope.
+struct ScopeRecords<'a, T> {
+    scope: &'a Scope,
+    records: Vec<&'a T>,
+}
+
+fn group<'a, T>(
+    records: impl IntoIterator<Item = &'a T>,
+    origin: impl Fn(&'a T) -> (&'a Arc<Resource>, &'a Arc<Scope>),
+) -> Vec<ResourceRecords<'a, T>> {
+    let mut groups: Vec<ResourceRecords<'_, T>> = Vec::new();
+    for record in records {
+        let (resource, scope) = origin(record);
+        match groups.last_mut() {
+            Some(last) if same::<Resource>(last.resource, resource) => last.add(scope, record),
+            _ => {
+                let scopes = vec![ScopeRecords { scope, records: vec![record] }];
+                groups.push(ResourceRecords { resource, scopes });
             }
         }
-        Groups(groups)
+    }
+    groups
+}
+
+impl<'a, T> ResourceRecords<'a, T> {
+    fn add(&mut self, scope: &'a Scope, record: &'a T) {
+        match self.scopes.last_mut() {
+            Some(last) if same::<Scope>(last.scope, scope) => last.records.push(record),
+            _ => self.scopes.push(ScopeRecords { scope, records: vec![record] }),
+        }
     }
 }
 

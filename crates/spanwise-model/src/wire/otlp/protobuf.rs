@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// Reads an `ExportTraceServiceRequest`.
+#[expect(clippy::needless_pass_by_value, reason = "what is decoded keeps the body alive")]
 pub fn decode_traces(body: Bytes) -> Result<Batch, DecodeError> {
     let mut decoder = Decoder { body: &body, draft: Draft::new(Signal::Traces) };
     decoder.request(Decoder::span)?;
@@ -23,6 +24,7 @@ pub fn decode_traces(body: Bytes) -> Result<Batch, DecodeError> {
 }
 
 /// Reads an `ExportLogsServiceRequest`. Only records that belong to a span are kept.
+#[expect(clippy::needless_pass_by_value, reason = "what is decoded keeps the body alive")]
 pub fn decode_logs(body: Bytes) -> Result<Batch, DecodeError> {
     let mut decoder = Decoder { body: &body, draft: Draft::new(Signal::Logs) };
     decoder.request(Decoder::log_record)?;
@@ -197,9 +199,9 @@ impl<'b> Decoder<'b> {
         self.charge::<Event>(outline.n_events, range.start)?;
         self.charge::<Link>(outline.n_links, range.start)?;
         let mut span = Span {
-            trace_id: ids.trace_id,
-            span_id: ids.span_id,
-            parent_span_id: ids.parent_span_id,
+            trace_id: ids.trace,
+            span_id: ids.span,
+            parent_span_id: ids.parent,
             trace_state: Str::new(),
             flags: 0,
             name: self.text(outline.name, "the span's name"),
@@ -281,9 +283,9 @@ impl<'b> Decoder<'b> {
             }
         }
         match Ids::from_bytes(&self.body[trace_id], &self.body[span_id], &[]) {
-            Ok(Ids { trace_id, span_id, .. }) => Ok(Some(Link {
-                trace_id,
-                span_id,
+            Ok(Ids { trace, span, .. }) => Ok(Some(Link {
+                trace_id: trace,
+                span_id: span,
                 trace_state,
                 attributes,
                 dropped_attributes_count,
@@ -452,14 +454,12 @@ impl<'b> Decoder<'b> {
 
     /// A string value; one that is not UTF-8 is kept as bytes.
     fn text_value(&mut self, range: Range<usize>) -> Value {
-        match self.utf8(range.clone()) {
-            Some(text) => Value::String(text),
-            None => {
-                let message = "a string value is not UTF-8; it is kept as bytes";
-                self.draft.repairs.note("invalid_utf8", message);
-                Value::Bytes(self.body.slice(range))
-            }
+        if let Some(text) = self.utf8(range.clone()) {
+            return Value::String(text);
         }
+        let message = "a string value is not UTF-8; it is kept as bytes";
+        self.draft.repairs.note("invalid_utf8", message);
+        Value::Bytes(self.body.slice(range))
     }
 
     #[inline]
