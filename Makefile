@@ -1,0 +1,27 @@
+# Thin on purpose: every target is one script. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check crash bench bench-full
+
+help: ## what there is to do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+run: ## build everything in release mode and start the server on ./spanwise-data
+	@scripts/run
+
+demo: ## send a realistic multi-agent workload to the running server
+	@scripts/demo $(ARGS)
+
+test: ## everything CI runs: checks, Rust, UI, browser, real clients
+	@scripts/test
+
+check: ## formatting, lints, types and licences only
+	@scripts/test check
+
+crash: ## kill -9 the server 200 times under load and audit what it acknowledged
+	@scripts/crash $(ARGS)
+
+bench: ## ingest, queries over a small store, storage of a conversation
+	@scripts/bench
+
+bench-full: ## the same with 10 million spans and Phoenix beside it (about an hour)
+	@scripts/bench full

@@ -1,0 +1,161 @@
+"""The test suite, stage by stage.
+
+    stages.py [STAGE…]      all stages by default; see STAGES at the end
+
+Every stage runs even when an earlier one failed, so that one run shows everything that is
+wrong. The last line is `N passed, N failed`; a check (a formatter, a linter) counts as one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+E2E = ROOT / "e2e"
+TARGET = Path(os.environ["CARGO_TARGET_DIR"])
+
+# How the closing lines of the test runners spell their counts.
+COUNTS = {
+    "cargo": re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed"),
+    "vitest": re.compile(r"^\s*Tests\s+(?=.*\d)(?P<rest>.*)$"),
+    "pytest": re.compile(r"^=+ (?P<rest>.*\b(?:passed|failed|errors?)\b.*) in [\d.]+s.*=+$"),
+}
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass
+class Tally:
+    """What passed and failed so far."""
+
+    passed: int = 0
+    failed: int = 0
+    failures: list[str] = field(default_factory=list[str])
+    notes: list[str] = field(default_factory=list[str])
+
+
+def python() -> Path:
+    """The interpreter of the environment with the locked test packages."""
+    venv = subprocess.run([ROOT / "scripts/python-env"], check=True, text=True, capture_output=True)
+    return Path(venv.stdout.strip()) / "bin/python"
+
+
+def run(tally: Tally, title: str, command: list[str | Path], *, cwd: Path = ROOT, counts: str | None = None) -> bool:
+    """Runs a command, shows its output as it comes, and counts what it says it did."""
+    print(f"\n== {title}: {' '.join(str(word) for word in command)}", flush=True)
+    started = time.monotonic()
+    process = subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    passed = failed = 0
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        if counts and (found := COUNTS[counts].match(ANSI.sub("", line))):
+            more_passed, more_failed = read_counts(found)
+            passed, failed = passed + more_passed, failed + more_failed
+    ok = process.wait() == 0
+    if counts is None:
+        passed = int(ok)
+    if not ok and failed == 0:
+        failed = 1
+    tally.passed += passed
+    tally.failed += failed
+    if failed:
+        tally.failures.append(title)
+    print(f"-- {title}: {passed} passed, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
+    return ok
+
+
+def read_counts(found: re.Match[str]) -> tuple[int, int]:
+    groups = found.groupdict()
+    if "rest" not in groups:
+        return int(groups["passed"]), int(groups["failed"])
+    numbers = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|error)", groups["rest"])}
+    return numbers.get("passed", 0), numbers.get("failed", 0) + numbers.get("error", 0)
+
+
+def check(tally: Tally) -> None:
+    """Formatting, lints, types and licences."""
+    run(tally, "rustfmt", ["cargo", "fmt", "--all", "--check"])
+    run(tally, "clippy", ["cargo", "clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
+    if shutil.which("cargo-deny"):
+        run(tally, "cargo-deny", ["cargo", "deny", "--offline", "check", "bans", "licenses", "sources"])
+    else:
+        tally.notes.append("NOT CHECKED: licences and banned crates; cargo install cargo-deny brings the tool")
+    if run(tally, "UI packages", [ROOT / "scripts/npm-ci", "web"]):
+        run(tally, "UI types and lints", ["npm", "--prefix", "web", "run", "--silent", "check"])
+    files: list[str | Path] = [E2E, ROOT / "bench", ROOT / "scripts"]
+    config = ["--config", E2E / "pyproject.toml"]
+    run(tally, "ruff format", [python(), "-m", "ruff", "format", "--check", *config, *files])
+    run(tally, "ruff", [python(), "-m", "ruff", "check", "--quiet", *config, *files])
+    run(tally, "pyright", [python(), "-m", "pyright", "--pythonpath", python(), "-p", E2E])
+
+
+def rust(tally: Tally) -> None:
+    """Unit, property and integration tests of the crates."""
+    run(tally, "Rust tests", ["cargo", "test", "--workspace", "--quiet"], counts="cargo")
+
+
+def ui(tally: Tally) -> None:
+    """Tests of the UI's model, without a browser."""
+    run(tally, "UI packages", [ROOT / "scripts/npm-ci", "web"])
+    run(tally, "UI tests", ["npm", "--prefix", "web", "run", "--silent", "test"], counts="vitest")
+
+
+def browser(tally: Tally) -> None:
+    """The pages of a real server in headless Chromium."""
+    if not build(tally):
+        return
+    chromium = subprocess.run([ROOT / "scripts/install-chromium"], text=True, stdout=subprocess.PIPE, check=False)
+    if chromium.returncode != 0:
+        tally.failed += 1
+        tally.failures.append("Chromium")
+        return
+    os.environ["CHROMIUM"] = chromium.stdout.strip()
+    run(tally, "browser tests", ["npm", "--prefix", "web", "run", "--silent", "e2e"], counts="vitest")
+
+
+def e2e(tally: Tally) -> None:
+    """The real binary with real clients, bad input, broken disks and kill -9."""
+    if build(tally):
+        run(tally, "end-to-end tests", [python(), "-m", "pytest"], cwd=E2E, counts="pytest")
+
+
+def build(tally: Tally) -> bool:
+    """The UI and the debug binary. Builds the tests too, for they share every dependency."""
+    if not run(tally, "build of the UI", [ROOT / "scripts/build-ui"]):
+        return False
+    # With --tests, so that the dependencies have the features that `cargo test` gave them.
+    os.environ.setdefault("SPANWISE_BIN", str(TARGET / "debug/spanwise"))
+    return run(tally, "build", ["cargo", "build", "--workspace", "--bins", "--tests", "--quiet"])
+
+
+STAGES: dict[str, Callable[[Tally], None]] = {"check": check, "rust": rust, "ui": ui, "browser": browser, "e2e": e2e}
+
+
+def main(names: list[str]) -> int:
+    if unknown := [name for name in names if name not in STAGES]:
+        print(f"unknown stage {unknown[0]}; there are: {', '.join(STAGES)}", file=sys.stderr)
+        return 64
+    os.environ["NO_COLOR"] = "1"
+    os.environ.setdefault("CARGO_TERM_COLOR", "never")
+    tally = Tally()
+    for name in names or STAGES:
+        STAGES[name](tally)
+    print()
+    for note in tally.notes:
+        print(f"!! {note}")
+    for failure in tally.failures:
+        print(f"FAILED: {failure}")
+    print(f"{tally.passed} passed, {tally.failed} failed", flush=True)
+    return int(tally.failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
