@@ -6,7 +6,7 @@
 //!
 //! Read in this order: [`id`] and [`value`], then [`span`], then [`genai`] (what we understand of
 //! an LLM span), [`stored`] (a span as the store keeps it), [`summary`] (a trace in one row),
-//! [`price`], and the formats in [`wire`].
+//! [`tree`] (a trace as readable text), [`price`], and the formats in [`wire`].
 
 pub mod genai;
 pub mod id;
@@ -14,6 +14,7 @@ pub mod price;
 pub mod span;
 pub mod stored;
 pub mod summary;
+pub mod tree;
 pub mod value;
 pub mod wire;
 
