@@ -61,12 +61,7 @@ impl Pipeline {
     ///
     /// `received_unix_nano` stands in for times that a span does not have.
     pub fn process(&self, batch: Batch, project: &Arc<str>, received_unix_nano: u64) -> Processed {
-        let mut warnings: Vec<Vec<Warning>> = vec![Vec::new(); batch.spans.len()];
-        for (index, warning) in batch.repairs {
-            if let Some(of_span) = warnings.get_mut(index) {
-                of_span.push(warning);
-            }
-        }
+        let warnings = by_index(batch.spans.len(), batch.repairs);
         let mut processed = Processed {
             rejected: batch.rejected,
             n_unrelated_logs: batch.unrelated_logs,
@@ -91,9 +86,10 @@ impl Pipeline {
         }
         processed.n_duplicates = sanitize::duplicates(&mut processed.stored);
         processed.n_spans = processed.stored.len();
-        let rows =
-            batch.log_events.into_iter().map(|log| log_row(log, project, received_unix_nano));
-        processed.stored.extend(rows);
+        let warnings = by_index(batch.log_events.len(), batch.log_repairs);
+        for (log, warnings) in batch.log_events.into_iter().zip(warnings) {
+            processed.stored.push(log_row(log, warnings, project, received_unix_nano));
+        }
         processed
     }
 
@@ -117,11 +113,26 @@ impl Pipeline {
     }
 }
 
+/// The decoder's repairs, span by span.
+fn by_index(n: usize, repairs: Vec<(usize, Warning)>) -> Vec<Vec<Warning>> {
+    let mut warnings = vec![Vec::new(); n];
+    for (index, warning) in repairs {
+        if let Some(of_one) = warnings.get_mut(index) {
+            of_one.push(warning);
+        }
+    }
+    warnings
+}
+
 /// A log record as a row of its own, joined to its span when somebody looks.
-fn log_row(log: LogEvent, project: &Arc<str>, received_unix_nano: u64) -> StoredSpan {
+fn log_row(
+    log: LogEvent,
+    mut warnings: Vec<Warning>,
+    project: &Arc<str>,
+    received_unix_nano: u64,
+) -> StoredSpan {
     let mut attributes = log.attributes;
     attributes.push(Str::from_static(LOG_BODY_KEY), log.body);
-    let mut warnings = Vec::new();
     let mut span = Span {
         trace_id: log.trace_id,
         span_id: log.span_id,

@@ -194,7 +194,8 @@ fn workflow_name(reading: &Reading<'_>, operation: Option<Operation>) -> Str {
     }
 }
 
-fn tool_name(reading: &Reading<'_>) -> Str {
+/// The name of the tool that a tool span ran (semconv §8).
+pub fn tool_name(reading: &Reading<'_>) -> Str {
     let named = reading.text(Field::ToolName);
     let entity = reading.text(Field::EntityName);
     match (named.is_empty(), entity.is_empty()) {

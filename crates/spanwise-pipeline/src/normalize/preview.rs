@@ -41,13 +41,11 @@ fn of_source(found: &Found<'_, '_>, side: Side, operation: Option<Operation>) ->
     let preview = match found.source.shape {
         Shape::Messages => last_message(found.value, side).map(message_preview)?,
         Shape::Flattened => last_flattened(found, side)?,
-        Shape::Text => Preview {
-            is_message: operation.is_some_and(Operation::is_model_call),
-            ..of_value(found.value)
-        },
-        Shape::Value => {
+        Shape::Text | Shape::Value => {
             let embedded = embedded_message(found.value, side).map(message_preview);
-            embedded.unwrap_or_else(|| of_value(found.value))
+            let is_call = matches!(operation, Some(Operation::Chat | Operation::Completion));
+            let is_message = is_call && found.source.shape == Shape::Text;
+            embedded.unwrap_or_else(|| Preview { is_message, ..of_value(found.value) })
         }
     };
     (!preview.text.is_empty()).then_some(preview)

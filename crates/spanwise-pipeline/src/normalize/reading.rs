@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use spanwise_model::{Attributes, Span, Str, Value};
 
 use super::index::{INDEX, Target};
-use super::table::{Answer, Field, Shape, Side, Sort, Source};
+use super::table::{Answer, Field, Side, Sort, Source};
 
 /// Rule L1: flattened keys beyond this many are left alone.
 const MAX_FLATTENED: usize = 100_000;
@@ -34,6 +34,7 @@ pub struct Reading<'a> {
 
 #[derive(Clone, Copy)]
 struct Best {
+    field: Field,
     rank: u16,
     place: Place,
 }
@@ -60,7 +61,7 @@ impl<'a> Reading<'a> {
     pub fn new(span: &'a Span) -> Self {
         let mut reading = Reading {
             span,
-            best: [Best { rank: u16::MAX, place: Place::Nowhere }; Field::COUNT],
+            best: Field::ALL.map(|field| Best { field, rank: u16::MAX, place: Place::Nowhere }),
             from_json: Vec::new(),
             kind: None,
             sources: [NOT_FOUND; MAX_SOURCES],
@@ -100,7 +101,7 @@ impl<'a> Reading<'a> {
     ) {
         let best = &mut self.best[field as usize];
         if rank < best.rank && is_meaningful(&attribute.value, field.sort()) {
-            *best = Best { rank, place: Place::Attribute(place as u32) };
+            *best = Best { field, rank, place: Place::Attribute(place as u32) };
         }
     }
 
@@ -148,7 +149,7 @@ impl<'a> Reading<'a> {
             let value = scalar(json);
             if is_meaningful(&value, row.field.sort()) {
                 let place = Place::FromJson(self.from_json.len() as u32);
-                self.best[row.field as usize] = Best { rank: row.rank, place };
+                self.best[row.field as usize] = Best { field: row.field, rank: row.rank, place };
                 self.from_json.push((value, row.key));
             }
         }
@@ -168,13 +169,16 @@ impl<'a> Reading<'a> {
         self.best[field as usize].rank
     }
 
-    /// The key that it came from.
-    pub fn key(&self, field: Field) -> Option<&str> {
-        match self.best[field as usize].place {
-            Place::Nowhere => None,
-            Place::Attribute(place) => Some(&self.span.attributes.0[place as usize].key),
-            Place::FromJson(number) => Some(self.from_json[number as usize].1),
-        }
+    /// Every field that has a value, with the key that it came from.
+    pub fn keys(&self) -> impl Iterator<Item = (Field, &str)> {
+        self.best.iter().filter_map(|best| {
+            let key = match best.place {
+                Place::Nowhere => return None,
+                Place::Attribute(place) => &*self.span.attributes.0[place as usize].key,
+                Place::FromJson(number) => self.from_json[number as usize].1,
+            };
+            Some((best.field, key))
+        })
     }
 
     /// The best value of a field as text; empty if there is none.
@@ -219,15 +223,6 @@ impl<'a> Reading<'a> {
                 value: &self.span.attributes.0[place as usize].value,
             })
         })
-    }
-
-    /// Whether there is any source of messages, other than bare values.
-    pub fn has_messages(&self) -> bool {
-        INDEX
-            .sources
-            .iter()
-            .zip(&self.sources)
-            .any(|(source, &place)| place != NOT_FOUND && source.shape != Shape::Value)
     }
 
     /// Whether a flattened source has a key that ends so.

@@ -117,7 +117,48 @@ pub enum Field {
 
 impl Field {
     /// How many fields there are.
-    pub const COUNT: usize = Field::CostOutput as usize + 1;
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Every field, in the order of their numbers.
+    pub const ALL: [Field; 37] = [
+        Field::Provider,
+        Field::RequestModel,
+        Field::ResponseModel,
+        Field::ModelName,
+        Field::Session,
+        Field::Conversation,
+        Field::User,
+        Field::AgentName,
+        Field::AgentId,
+        Field::GraphNode,
+        Field::WorkflowName,
+        Field::EntityName,
+        Field::ToolName,
+        Field::ToolCallId,
+        Field::ToolDescription,
+        Field::ToolArguments,
+        Field::ToolResult,
+        Field::Environment,
+        Field::ResponseId,
+        Field::FinishReasons,
+        Field::ErrorType,
+        Field::ErrorMessage,
+        Field::HttpStatus,
+        Field::HttpMethod,
+        Field::ServiceTier,
+        Field::RequestType,
+        Field::TtftSeconds,
+        Field::TtftMillis,
+        Field::InputTokens,
+        Field::OutputTokens,
+        Field::TotalTokens,
+        Field::CacheRead,
+        Field::CacheWrite,
+        Field::Reasoning,
+        Field::CostTotal,
+        Field::CostInput,
+        Field::CostOutput,
+    ];
 
     /// What values of this field look like.
     pub fn sort(self) -> Sort {
@@ -252,9 +293,9 @@ pub enum Shape {
     Messages,
     /// Keys with indices: `<key>N.role`, `<key>N.content` and so on.
     Flattened,
-    /// A value of any form: text, or JSON that may be a provider's request or response.
+    /// A value of any form; JSON that is a provider's request or response holds messages.
     Value,
-    /// Text that is one message.
+    /// As a value, but on a call to a model its text is one message.
     Text,
 }
 

@@ -21,8 +21,8 @@ pub static DIALECT: Dialect = Dialect {
         row(F::ServiceTier, 40, "gen_ai.openai.request.service_tier"),
     ],
     sources: &[
-        source(90, Side::Input, Shape::Value, "gen_ai.prompt"),
-        source(90, Side::Output, Shape::Value, "gen_ai.completion"),
+        source(90, Side::Input, Shape::Text, "gen_ai.prompt"),
+        source(90, Side::Output, Shape::Text, "gen_ai.completion"),
     ],
     parameters: &[
         parameter("seed", 20, "gen_ai.openai.request.seed"),

@@ -11,7 +11,7 @@ use crate::normalize::table::{
 
 pub static DIALECT: Dialect = Dialect {
     name: "traceloop",
-    signals: &["traceloop.", "llm.request.type"],
+    signals: &["traceloop.", "llm.request.type", "gen_ai.prompt.", "gen_ai.completion."],
     scopes: &["traceloop.tracer", "opentelemetry.instrumentation.openai.v1"],
     rows: &[
         row(F::RequestModel, 160, "llm.request.model"),
