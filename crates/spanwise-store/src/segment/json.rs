@@ -13,8 +13,11 @@ pub fn looks_like_json(text: &str) -> bool {
     scan(text, |_| {})
 }
 
-/// Calls `element_end` with the position after each `,` between elements of an array, down to a
-/// limited depth, and says whether the text looks like JSON. The positions mean nothing if not.
+/// Calls `element_end` with the position after each element of an array, down to a limited depth,
+/// and says whether the text looks like JSON. The positions mean nothing if not.
+///
+/// The position is before the `,` or `]`, so that an element is followed by the same cut whether
+/// or not it is the last: a message that ends one request is found again in the next.
 pub(super) fn scan(text: &str, mut element_end: impl FnMut(usize)) -> bool {
     let bytes = text.as_bytes();
     let Some(first) = bytes.iter().position(|b| !b.is_ascii_whitespace()) else { return false };
@@ -32,6 +35,9 @@ pub(super) fn scan(text: &str, mut element_end: impl FnMut(usize)) -> bool {
             },
             b'{' | b'[' => open.push(byte + 2),
             b'}' | b']' => {
+                if byte == b']' && open.len() <= MAX_CUT_DEPTH {
+                    element_end(at);
+                }
                 if open.pop() != Some(byte) {
                     return false;
                 }
@@ -41,7 +47,7 @@ pub(super) fn scan(text: &str, mut element_end: impl FnMut(usize)) -> bool {
             }
             b',' => {
                 if open.len() <= MAX_CUT_DEPTH && open.last() == Some(&b']') {
-                    element_end(at + 1);
+                    element_end(at);
                 }
             }
             b':' | b' ' | b'\t' | b'\n' | b'\r' => {}

@@ -14,25 +14,36 @@
 //! | `fields.json` | which attributes exist, with which values |
 //! | `text/` | which texts contain this word (built later; scanned until then) |
 
+mod blocks;
+mod chunk;
+mod columns;
 mod fields;
 mod json;
+mod merge;
+mod names;
+mod open;
+mod row;
+mod scan;
 pub mod schema;
 mod strings;
 mod text;
+mod traces;
+mod varint;
+mod write;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::ArrayRef;
 use serde::{Deserialize, Serialize};
-use spanwise_model::summary::TraceSummary;
-use spanwise_model::{StoredSpan, TraceId, Value};
 
 pub use self::fields::{FieldCatalog, FieldStats};
+pub use self::merge::merge;
+pub use self::open::Segment;
 pub use self::strings::StringColumn;
-pub use self::text::{Matcher, words};
-use crate::query::{Detail, TextQuery};
+pub use self::text::{Matcher, index_text, words};
+pub use self::write::write;
 
 /// The format written, and the only one read so far.
 pub const FORMAT_VERSION: u32 = 1;
@@ -164,6 +175,20 @@ pub enum SegmentError {
     },
 }
 
+impl SegmentError {
+    fn parquet(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> SegmentError + '_ {
+        |source| SegmentError::Parquet { path: path.to_owned(), source }
+    }
+
+    fn arrow(path: &Path) -> impl FnOnce(arrow::error::ArrowError) -> SegmentError + '_ {
+        |source| SegmentError::Parquet { path: path.to_owned(), source: source.into() }
+    }
+
+    fn io(path: &Path) -> impl FnOnce(std::io::Error) -> SegmentError + '_ {
+        |source| SegmentError::Io { path: path.to_owned(), source }
+    }
+}
+
 /// Rows of a segment.
 #[derive(Clone, Debug)]
 pub enum Rows<'a> {
@@ -171,6 +196,30 @@ pub enum Rows<'a> {
     Range(Range<u32>),
     /// These, ascending and distinct.
     Sorted(&'a [u32]),
+}
+
+impl Rows<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Rows::Range(range) => range.len(),
+            Rows::Sorted(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The row numbers, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let (range, sorted) = match self {
+            Rows::Range(range) => (range.clone(), &[][..]),
+            Rows::Sorted(rows) => (0..0, *rows),
+        };
+        range.chain(sorted.iter().copied())
+    }
 }
 
 /// The values of one attribute key over some rows: one array per type that occurs, each as long
@@ -204,132 +253,5 @@ pub enum TraceColumn {
     Project,
 }
 
-/// An open segment: cheap to hold, read by positional reads from any thread.
-#[derive(Debug)]
-pub struct Segment {
-    dir: PathBuf,
-    meta: Meta,
-}
-
-/// Writes `spans`, in any order, as a segment into `dir`, which must not exist yet. Files and
-/// folder are synced when this returns.
-pub fn write(
-    _dir: &Path,
-    _spans: &[Arc<StoredSpan>],
-    _options: &WriteOptions,
-) -> Result<Meta, SegmentError> {
-    unimplemented!()
-}
-
-/// Writes the rows of `inputs` as one segment into `dir`; rows that are there twice (project,
-/// trace, span id, role and content) are written once.
-pub fn merge(
-    _inputs: &[Arc<Segment>],
-    _dir: &Path,
-    _options: &WriteOptions,
-) -> Result<Meta, SegmentError> {
-    unimplemented!()
-}
-
-/// Builds the full-text index of a segment beside its files; atomic, and harmless if repeated.
-pub fn index_text(_segment: &Segment) -> Result<(), SegmentError> {
-    unimplemented!()
-}
-
-impl Segment {
-    /// Opens a segment that [`write`] or [`merge`] wrote: checks sizes, reads little.
-    pub fn open(dir: &Path, meta: Meta) -> Result<Segment, SegmentError> {
-        Ok(Segment { dir: dir.to_owned(), meta })
-    }
-
-    /// What the catalog keeps of it.
-    pub fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    /// Its folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// Reads all files and compares their checksums.
-    pub fn verify(&self) -> Result<(), SegmentError> {
-        unimplemented!()
-    }
-
-    /// The spans and log records of a trace by start; empty if it is not in this segment.
-    pub fn trace(
-        &self,
-        _project: &str,
-        _id: TraceId,
-        _detail: Detail,
-    ) -> Result<Vec<StoredSpan>, SegmentError> {
-        unimplemented!()
-    }
-
-    /// The ordinal of a trace, if it is in this segment.
-    pub fn trace_ordinal(&self, _project: &str, _id: TraceId) -> Result<Option<u32>, SegmentError> {
-        unimplemented!()
-    }
-
-    /// One number per trace, by ordinal. Kept in memory after the first use where small.
-    pub fn trace_column(&self, _column: TraceColumn) -> Result<Arc<[i64]>, SegmentError> {
-        unimplemented!()
-    }
-
-    /// The rows of the trace with this ordinal.
-    pub fn trace_rows(&self, _ordinal: u32) -> Result<Range<u32>, SegmentError> {
-        unimplemented!()
-    }
-
-    /// The summaries of traces as this segment knows them, by ordinal, in the order asked.
-    pub fn summaries(&self, _ordinals: &[u32]) -> Result<Vec<TraceSummary>, SegmentError> {
-        unimplemented!()
-    }
-
-    /// The spans of some rows, in order.
-    pub fn stored_spans(
-        &self,
-        _rows: Rows<'_>,
-        _detail: Detail,
-    ) -> Result<Vec<StoredSpan>, SegmentError> {
-        unimplemented!()
-    }
-
-    /// Some columns of some rows; a column this segment lacks is absent from the batch.
-    pub fn columns(&self, _rows: Rows<'_>, _columns: &[&str]) -> Result<RecordBatch, SegmentError> {
-        unimplemented!()
-    }
-
-    /// Whether `spans.parquet` has this column.
-    pub fn has_column(&self, _name: &str) -> bool {
-        unimplemented!()
-    }
-
-    /// The values of a span attribute over some rows, whether shredded into columns or not. Only
-    /// strings, numbers and booleans; all `None` when no span of the segment has the key.
-    pub fn attribute(&self, _key: &str, _rows: Rows<'_>) -> Result<AttributeColumns, SegmentError> {
-        unimplemented!()
-    }
-
-    /// The value of a resource attribute for each ordinal of [`schema::RESOURCE`].
-    pub fn resource_attribute(&self, _key: &str) -> Result<Vec<Option<Value>>, SegmentError> {
-        unimplemented!()
-    }
-
-    /// The rows whose recorded text matches, ascending: exact, by index if there is one, else by
-    /// a scan.
-    pub fn text_rows(&self, _query: &TextQuery) -> Result<Vec<u32>, SegmentError> {
-        unimplemented!()
-    }
-
-    /// Whether the full-text index is there.
-    pub fn text_indexed(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// Which attributes its spans have.
-    pub fn fields(&self) -> Result<Arc<FieldCatalog>, SegmentError> {
-        unimplemented!()
-    }
-}
+#[cfg(test)]
+mod tests;

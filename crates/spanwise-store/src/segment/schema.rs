@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
+use spanwise_model::Value;
 
 /// The project, `Utf8`.
 pub const PROJECT: &str = "project";
@@ -87,6 +88,17 @@ impl ScalarType {
     /// Every type.
     pub const ALL: [ScalarType; 4] =
         [ScalarType::String, ScalarType::Int, ScalarType::Double, ScalarType::Bool];
+
+    /// The type of a value; `None` for those that get no column.
+    pub const fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(_) => Some(ScalarType::String),
+            Value::Int(_) => Some(ScalarType::Int),
+            Value::Double(_) => Some(ScalarType::Double),
+            Value::Bool(_) => Some(ScalarType::Bool),
+            Value::Null | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => None,
+        }
+    }
 
     /// The prefix of a column of this type.
     pub const fn prefix(self) -> &'static str {
