@@ -141,7 +141,8 @@ fn of_conversation(conversation: &Conversation, side: Side) -> Option<Content> {
 fn of_source(found: &Found<'_, '_>, operation: Option<Operation>) -> Option<Content> {
     let role = if found.source.side == Side::Input { "user" } else { "assistant" };
     if found.source.shape == Shape::Flattened {
-        return flattened::messages(found.flats(), role).map(Content::Messages);
+        let messages = flattened::messages(found.flats(), role)?;
+        return has_parts(&messages).then_some(Content::Messages(messages));
     }
     let json = whole_json(found.value);
     if found.source.side == Side::System {
@@ -157,10 +158,17 @@ fn of_source(found: &Found<'_, '_>, operation: Option<Operation>) -> Option<Cont
         _ if converses(operation) => messages::embedded_messages(&json, role),
         _ => None,
     };
-    Some(match found {
-        Some(messages) => Content::Messages(messages),
-        None => Content::Value(messages::call_arguments(json)),
-    })
+    if let Some(messages) = found {
+        return has_parts(&messages).then_some(Content::Messages(messages));
+    }
+    let value = messages::call_arguments(json);
+    let is_empty = value.as_object().is_some_and(serde_json::Map::is_empty);
+    (!is_empty).then_some(Content::Value(value))
+}
+
+/// Whether messages say anything: instrumentations also write the empty answer of a failed call.
+fn has_parts(messages: &[Message]) -> bool {
+    messages.iter().any(|message| !message.parts.is_empty())
 }
 
 /// Whether a value of such a span may be a conversation rather than data.
@@ -219,7 +227,7 @@ fn fill_tools(view: &mut LlmView, reading: &Reading<'_>, operation: Option<Opera
         call_id: text(Field::ToolCallId),
         description: text(Field::ToolDescription),
         arguments: json(Field::ToolArguments),
-        result: json(Field::ToolResult),
+        result: json(Field::ToolResult).map(messages::tool_answer),
     });
 }
 
@@ -260,7 +268,7 @@ fn dialects(span: &StoredSpan, has_message_events: bool) -> Vec<String> {
         false => key == signal,
     };
     let span = &span.span;
-    let found = dialect::ALL.iter().filter(|dialect| {
+    let found = dialect::ALL.iter().filter(|dialect| !dialect.name.is_empty()).filter(|dialect| {
         let by_scope = dialect.scopes.iter().any(|scope| span.scope.name.starts_with(scope));
         let by_key = || {
             let mut keys = span.attributes.iter().map(|attribute| &*attribute.key);

@@ -10,7 +10,8 @@ use super::messages;
 use super::reading::{map_to_json, parse_value, to_json};
 
 const DETAILS: &str = "gen_ai.client.inference.operation.details";
-const CHOICE: &str = "gen_ai.choice";
+/// The event that is one answer.
+pub const CHOICE: &str = "gen_ai.choice";
 const CONTENT_PROMPT: &str = "gen_ai.content.prompt";
 const CONTENT_COMPLETION: &str = "gen_ai.content.completion";
 

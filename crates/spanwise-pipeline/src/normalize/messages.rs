@@ -31,7 +31,7 @@ pub fn embedded_messages(json: &Json, role: &str) -> Option<Vec<Message>> {
                 }
                 _ => false,
             });
-            if all_messages { messages(json, role) } else { None }
+            if all_messages { messages(json, role) } else { command_messages(items, role) }
         }
         _ => None,
     }
@@ -71,6 +71,16 @@ fn of_item(item: &Json, role: &str) -> Vec<Message> {
 fn is_envelope(object: &Map<String, Json>) -> bool {
     let is_array = |name: &str| object.get(name).is_some_and(Json::is_array);
     is_array("messages") || is_array("choices") || is_array("generations")
+}
+
+/// The messages of a LangGraph command: `[{"update":{"messages":[…]}}]`.
+fn command_messages(items: &[Json], role: &str) -> Option<Vec<Message>> {
+    let updates = items.iter().map(|item| item.get("update").and_then(Json::as_object));
+    let mut found = Vec::new();
+    for update in updates {
+        found.extend(of_object(update.filter(|update| is_envelope(update))?, role)?);
+    }
+    Some(found)
 }
 
 fn is_message(object: &Map<String, Json>) -> bool {
@@ -350,6 +360,14 @@ pub fn call_arguments(json: Json) -> Json {
         (_, true) => Json::Array(args.clone()),
         _ => json,
     }
+}
+
+/// What a tool answered, when it stands in LangChain's envelope of a tool message.
+pub fn tool_answer(json: Json) -> Json {
+    let envelope = json.as_object().and_then(langchain_fields);
+    let is_tool = json.as_object().and_then(role_of) == Some("tool");
+    let content = envelope.filter(|_| is_tool).and_then(|fields| fields.get("content"));
+    content.cloned().unwrap_or(json)
 }
 
 /// The texts of a message, without reasoning, calls and media.

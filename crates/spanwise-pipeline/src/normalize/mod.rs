@@ -24,7 +24,7 @@ use spanwise_model::{Resource, Span, StoredSpan, Str, Value, Warning};
 use events::MessageEvent;
 use index::INDEX;
 use reading::Reading;
-use table::{Field, Side};
+use table::{Field, Shape, Side};
 
 /// Computes facts for the spans of one batch.
 #[derive(Default)]
@@ -75,10 +75,7 @@ impl Normalizer {
             return found.clone();
         }
         let first = |keys: &[&str]| {
-            keys.iter().find_map(|key| match resource.attributes.get(key) {
-                Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
-                _ => None,
-            })
+            keys.iter().find_map(|key| resource.attributes.get(key).and_then(text_value))
         };
         let environments = ["deployment.environment.name", "deployment.environment"];
         let found = FromResource {
@@ -256,21 +253,32 @@ fn finish_reasons(reading: &Reading<'_>) -> Str {
     }
 }
 
-/// Finish reasons as the producer wrote them.
+/// Finish reasons as the producer wrote them: of the response, else of its messages.
 pub fn raw_finish_reasons(reading: &Reading<'_>) -> Vec<Str> {
-    let listed = reading.value(Field::FinishReasons).map(strings).unwrap_or_default();
-    if !listed.is_empty() {
-        return listed;
+    const OF_RESPONSE: u16 = 10;
+    let listed = || reading.value(Field::FinishReasons).map(strings).unwrap_or_default();
+    if reading.rank(Field::FinishReasons) <= OF_RESPONSE {
+        return listed();
     }
     let mut reasons = Vec::new();
     for found in reading.sources(Side::Output) {
+        if found.source.shape == Shape::Messages {
+            reasons.extend(preview::finish_reasons(found.value));
+        }
         let flats = found.flats().filter(|flat| flat.rest == "finish_reason");
-        reasons.extend(flats.filter_map(|flat| match flat.value {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            _ => None,
-        }));
+        reasons.extend(flats.filter_map(|flat| text_value(flat.value)));
     }
-    reasons
+    let choices = reading.span.events.iter().filter(|event| event.name == events::CHOICE);
+    let of_events = choices.filter_map(|event| event.attributes.get("finish_reason"));
+    reasons.extend(of_events.filter_map(text_value));
+    if reasons.is_empty() { listed() } else { reasons }
+}
+
+fn text_value(value: &Value) -> Option<Str> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        _ => None,
+    }
 }
 
 /// A string, an array of strings, or JSON of either.
@@ -285,13 +293,7 @@ fn strings(value: &Value) -> Vec<Str> {
     match value {
         Value::String(text) if text.starts_with(['[', '"']) => texts(reading::parse_or_text(text)),
         Value::String(text) => vec![text.clone()],
-        Value::Array(values) => values
-            .iter()
-            .filter_map(|value| match value {
-                Value::String(text) => Some(text.clone()),
-                _ => None,
-            })
-            .collect(),
+        Value::Array(values) => values.iter().filter_map(text_value).collect(),
         _ => Vec::new(),
     }
 }
@@ -329,11 +331,8 @@ fn error_type(reading: &Reading<'_>) -> Str {
         return reading.text(Field::ErrorType);
     }
     let exceptions = reading.span.events.iter().rev().filter(|event| event.name == "exception");
-    let thrown = exceptions.filter_map(|event| match event.attributes.get("exception.type") {
-        Some(Value::String(name)) if !name.is_empty() => Some(name.clone()),
-        _ => None,
-    });
-    if let Some(thrown) = thrown.into_iter().next() {
+    let types = exceptions.filter_map(|event| event.attributes.get("exception.type"));
+    if let Some(thrown) = types.filter_map(text_value).next() {
         return thrown;
     }
     if reading.has(Field::ErrorType) {

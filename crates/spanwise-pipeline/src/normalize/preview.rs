@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
-use spanwise_model::genai::{Message, Operation, PREVIEW_CHARS};
+use spanwise_model::genai::{Message, Operation, PREVIEW_CHARS, Part};
 use spanwise_model::{Str, Value};
 
 use super::events::{self, MessageEvent};
@@ -30,25 +30,34 @@ pub fn of(reading: &Reading<'_>, side: Side, operation: Option<Operation>) -> Pr
         let field = if side == Side::Input { Field::ToolArguments } else { Field::ToolResult };
         return reading.value(field).map(of_value).unwrap_or_default();
     }
-    reading
-        .sources(side)
-        .find_map(|found| of_source(&found, side, operation))
-        .or_else(|| of_events(reading, side))
-        .unwrap_or_default()
+    if operation == Some(Operation::Embedding) && side == Side::Output {
+        return Preview::default();
+    }
+    let mut has_messages = false;
+    for found in reading.sources(side) {
+        let preview = match found.source.shape {
+            Shape::Messages => last_message(found.value, side).map(message_preview),
+            Shape::Flattened => last_flattened(&found, side),
+            // A span whose messages have no text (a model that only called tools) is not shown by
+            // the raw JSON beside them.
+            Shape::Text | Shape::Value if has_messages => None,
+            Shape::Text | Shape::Value => Some(of_text_or_value(&found, side, operation)),
+        };
+        if let Some(preview) = preview.filter(|preview| !preview.text.is_empty()) {
+            return preview;
+        }
+        has_messages |= matches!(found.source.shape, Shape::Messages | Shape::Flattened);
+    }
+    of_events(reading, side).unwrap_or_default()
 }
 
-fn of_source(found: &Found<'_, '_>, side: Side, operation: Option<Operation>) -> Option<Preview> {
-    let preview = match found.source.shape {
-        Shape::Messages => last_message(found.value, side).map(message_preview)?,
-        Shape::Flattened => last_flattened(found, side)?,
-        Shape::Text | Shape::Value => {
-            let embedded = embedded_message(found.value, side).map(message_preview);
-            let is_call = matches!(operation, Some(Operation::Chat | Operation::Completion));
-            let is_message = is_call && found.source.shape == Shape::Text;
-            embedded.unwrap_or_else(|| Preview { is_message, ..of_value(found.value) })
-        }
-    };
-    (!preview.text.is_empty()).then_some(preview)
+fn of_text_or_value(found: &Found<'_, '_>, side: Side, operation: Option<Operation>) -> Preview {
+    if let Some(embedded) = embedded_message(found.value, side) {
+        return embedded;
+    }
+    let is_call = matches!(operation, Some(Operation::Chat | Operation::Completion));
+    let is_message = is_call && found.source.shape == Shape::Text;
+    Preview { is_message, ..of_value(found.value) }
 }
 
 fn of_events(reading: &Reading<'_>, side: Side) -> Option<Preview> {
@@ -90,6 +99,21 @@ struct Head<'a> {
     parts: Option<&'a RawValue>,
     #[serde(borrow, default)]
     content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+/// The finish reasons that an array of messages tells, in order.
+pub fn finish_reasons(value: &Value) -> Vec<Str> {
+    let Value::String(text) = value else { return Vec::new() };
+    let heads = json_array::from_the_end(text).filter(|element| element.len() <= LOOK_BYTES);
+    let reasons = heads.filter_map(|element| {
+        let head: Head<'_> = serde_json::from_str(element).ok()?;
+        head.finish_reason.filter(|reason| !reason.is_empty()).map(|reason| Str::from(&*reason))
+    });
+    let mut reasons: Vec<Str> = reasons.collect();
+    reasons.reverse();
+    reasons
 }
 
 /// The last text of the side's role in an array of messages.
@@ -188,8 +212,8 @@ fn flattened_text<'a>(flats: impl Iterator<Item = Flat<'a>> + Clone) -> Str {
     text
 }
 
-/// The last message inside a provider's request or response.
-fn embedded_message(value: &Value, side: Side) -> Option<String> {
+/// The last text inside a provider's request or response: of the side's role, else of any.
+fn embedded_message(value: &Value, side: Side) -> Option<Preview> {
     let may_hold_messages = match value {
         Value::String(text) => text.len() <= SMALL_VALUE_BYTES && text.starts_with(['{', '[']),
         Value::Map(_) | Value::Array(_) => true,
@@ -197,31 +221,52 @@ fn embedded_message(value: &Value, side: Side) -> Option<String> {
     };
     let json = may_hold_messages.then(|| parse_value(value))?;
     let found = messages::embedded_messages(&json, role(side))?;
-    last_text(&found, side)
+    if let Some(text) = last_text(&found, side) {
+        return Some(message_preview(text));
+    }
+    let any = found.iter().rev().map(any_text).find(|text| !text.is_empty())?;
+    Some(Preview { text: shorten(any.into()), is_message: false })
+}
+
+/// The texts of a message, or what a tool answered.
+fn any_text(message: &Message) -> String {
+    let result = message.parts.iter().rev().find_map(|part| match part {
+        Part::ToolResult { result: Json::String(text), .. } => Some(text.clone()),
+        Part::ToolResult { result, .. } => Some(result.to_string()),
+        _ => None,
+    });
+    result.unwrap_or_else(|| messages::texts(message))
 }
 
 /// The start of a value that is no message.
 fn of_value(value: &Value) -> Preview {
     let text = match value {
-        Value::String(text) if text.starts_with('"') || text.starts_with("{\"args\"") => {
-            if text.len() <= SMALL_VALUE_BYTES { readable(text) } else { text.clone() }
-        }
+        Value::String(text) if is_framed(text) && text.len() <= SMALL_VALUE_BYTES => readable(text),
         Value::String(text) => text.clone(),
         other => to_json(other).to_string().into(),
     };
     Preview { text: shorten(text), is_message: false }
 }
 
-/// Text inside quotes without them, and the arguments of a decorated function without their frame.
+/// Whether a text is worth parsing, because what is inside it reads better.
+fn is_framed(text: &str) -> bool {
+    text.starts_with(['"', '{'])
+}
+
+/// Text without its quotes, the arguments of a decorated function without their frame, the answer
+/// of a tool without its envelope; other text as it is.
 fn readable(text: &Str) -> Str {
-    let arguments = messages::call_arguments(parse_or_text(text));
-    match arguments {
+    let json = parse_or_text(text);
+    let inner = messages::tool_answer(messages::call_arguments(json.clone()));
+    match inner {
         Json::String(inner) => inner.into(),
         Json::Array(mut items) if items.len() == 1 => match items.remove(0) {
             Json::String(only) => only.into(),
             other => other.to_string().into(),
         },
-        other => other.to_string().into(),
+        Json::Object(fields) if fields.is_empty() => Str::new(),
+        inner if inner == json => text.clone(),
+        inner => inner.to_string().into(),
     }
 }
 

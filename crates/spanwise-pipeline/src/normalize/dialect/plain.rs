@@ -19,6 +19,10 @@ pub static DIALECT: Dialect = Dialect {
         "llm.request_type",
         "prompt_tokens",
         "completion_tokens",
+        "total_tokens",
+        "embedding_model",
+        "tool_arguments",
+        "policy_name",
         "cost.usd",
     ],
     rows: &[
