@@ -2,3 +2,4 @@
 
 mod base64;
 pub mod otlp;
+mod utf8;

@@ -15,6 +15,7 @@ use super::json_records::{LogFields, Metric, SpanFields};
 use super::json_scalars::{Key, integer, text};
 use super::json_values::attributes;
 use super::{DecodeError, Draft, Repairs, Signal};
+use crate::wire::utf8;
 use crate::{Batch, Resource, Scope, Str};
 
 /// Reads an `ExportTraceServiceRequest` in JSON.
@@ -33,8 +34,7 @@ pub fn check_metrics_json(body: &[u8]) -> Result<usize, DecodeError> {
 }
 
 fn decode(body: &[u8], signal: Signal) -> Result<(Batch, usize), DecodeError> {
-    let text = Str::try_from(Bytes::copy_from_slice(body))
-        .map_err(|error| DecodeError::new(error.valid_up_to(), "is not UTF-8"))?;
+    let text = utf8::text(Bytes::copy_from_slice(body)).ok_or_else(|| not_utf8(body))?;
     let mut reading = Reading {
         text: &text,
         draft: Draft::new(signal),
@@ -49,6 +49,11 @@ fn decode(body: &[u8], signal: Signal) -> Result<(Batch, usize), DecodeError> {
         .and_then(|()| json.end())
         .map_err(|error| decode_error(&text, &error))?;
     Ok((reading.draft.batch, reading.data_points))
+}
+
+fn not_utf8(body: &[u8]) -> DecodeError {
+    let valid = body.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
+    DecodeError::new(valid, "is not UTF-8")
 }
 
 /// The error with its place as an offset. Its text is cut, since it may quote the input.

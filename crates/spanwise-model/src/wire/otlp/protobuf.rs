@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::fields::{Fields, Wire};
 use super::{DecodeError, Draft, Ids, MAX_VALUE_DEPTH, Signal, fill_gaps};
 use crate::span::StatusCode;
+use crate::wire::utf8;
 use crate::{
     Attribute, Attributes, Batch, Event, Kind, Link, LogEvent, Resource, Scope, Span, SpanId,
     Status, Str, TraceId, Value,
@@ -464,7 +465,7 @@ impl<'b> Decoder<'b> {
 
     #[inline]
     fn utf8(&self, range: Range<usize>) -> Option<Str> {
-        if range.is_empty() { Some(Str::new()) } else { Str::try_from(self.body.slice(range)).ok() }
+        if range.is_empty() { Some(Str::new()) } else { utf8::text(self.body.slice(range)) }
     }
 }
 
