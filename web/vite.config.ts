@@ -1,7 +1,6 @@
 import { writeFileSync } from "node:fs";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
-import { mockHandler } from "./tests/mock/server";
 
 /** The server embeds `dist`, so the folder must exist in a fresh clone; a build empties it. */
 function keepFolderTracked(): Plugin {
@@ -12,11 +11,14 @@ function keepFolderTracked(): Plugin {
   };
 }
 
+type MockModule = typeof import("./tests/mock/server");
+
 /** `npm run mock`: the development server answers the API from fixtures. */
 function mockApi(): Plugin {
   return {
     name: "mock-api",
-    configureServer(server) {
+    async configureServer(server) {
+      const { mockHandler } = (await server.ssrLoadModule("/tests/mock/server.ts")) as MockModule;
       const handle = mockHandler();
       server.middlewares.use((request, response, next) => {
         if (!handle(request, response)) next();

@@ -1,0 +1,101 @@
+/** The frame around every page: navigation, theme, key sheet, sign-in. */
+
+import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
+import { SignInPage } from "../pages/SignInPage";
+import { useSignedOut } from "../signedOut";
+import { Icon } from "./Icon";
+import { KeySheet } from "./KeySheet";
+import { useChordStart, useKeys } from "./keys";
+import { nextTheme, useTheme } from "./theme";
+
+export function Shell() {
+  const navigate = useNavigate();
+  const signedOut = useSignedOut();
+  const [sheet, setSheet] = useState(false);
+  useChordStart("g");
+  useKeys({
+    "?": () => setSheet(true),
+    "g t": () => navigate({ to: "/" }),
+    "g p": () => navigate({ to: "/problems" }),
+  });
+  return (
+    <div className="shell">
+      <header className="topbar">
+        <Link to="/" className="brand" aria-label="Spanwise: traces">
+          <Logo />
+          <span>Spanwise</span>
+        </Link>
+        <nav aria-label="Pages">
+          <Link to="/" activeOptions={{ exact: true, includeSearch: false }}>
+            Traces
+          </Link>
+          <Link to="/problems">Ingest problems</Link>
+        </nav>
+        <div className="topbar-end">
+          <ThemeButton />
+          <button
+            type="button"
+            className="icon-button"
+            aria-label="Keyboard shortcuts"
+            title="Keyboard shortcuts (?)"
+            onClick={() => setSheet(true)}
+          >
+            <Icon name="keyboard" />
+          </button>
+        </div>
+      </header>
+      <main>{signedOut ? <SignInPage /> : <Outlet />}</main>
+      <KeySheet open={sheet} onClose={() => setSheet(false)} />
+      <StaleNotice />
+    </div>
+  );
+}
+
+function Logo() {
+  return (
+    <svg width="20" height="20" viewBox="0 0 20 20" aria-hidden="true" className="logo">
+      <rect x="1.5" y="3.2" width="17" height="3.2" rx="1.6" />
+      <rect x="5" y="8.4" width="11" height="3.2" rx="1.6" />
+      <rect x="8.5" y="13.6" width="5.5" height="3.2" rx="1.6" />
+    </svg>
+  );
+}
+
+function ThemeButton() {
+  const [theme, setTheme] = useTheme();
+  const icon = theme === "dark" ? "moon" : theme === "light" ? "sun" : "auto";
+  const label = `Theme: ${theme}. Switch to ${nextTheme(theme)}`;
+  return (
+    <button
+      type="button"
+      className="icon-button"
+      aria-label={label}
+      title={label}
+      onClick={() => setTheme(nextTheme(theme))}
+    >
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+/** Says so when the browser is offline; everything loaded stays readable. */
+function StaleNotice() {
+  const [offline, setOffline] = useState(!navigator.onLine);
+  useEffect(() => {
+    const update = () => setOffline(!navigator.onLine);
+    window.addEventListener("online", update);
+    window.addEventListener("offline", update);
+    return () => {
+      window.removeEventListener("online", update);
+      window.removeEventListener("offline", update);
+    };
+  }, []);
+  const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  if (!offline || isLocal) return null;
+  return (
+    <div className="toast" role="status">
+      <Icon name="warning" size={14} /> No network: what is shown may be out of date
+    </div>
+  );
+}

@@ -1,0 +1,222 @@
+/** The virtualised list of traces. */
+
+import { useNavigate } from "@tanstack/react-router";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type MouseEvent, memo, useEffect, useRef } from "react";
+import type { TraceSummary } from "../api/types";
+import { Skeleton } from "./basics";
+import type { CellContext, Column } from "./columns";
+import { Icon } from "./Icon";
+
+const ROW_HEIGHT = 33;
+
+export interface TraceTableProps {
+  traces: TraceSummary[];
+  columns: Column[];
+  sort: string;
+  now: number;
+  selected: number;
+  fresh: ReadonlySet<string>;
+  hasMore: boolean;
+  stale: boolean;
+  onSort: (sort: string) => void;
+  onMore: () => void;
+  onHover: (inside: boolean) => void;
+  onScrolled: (scrolled: boolean) => void;
+  onPeek: (traceId: string) => void;
+}
+
+export function TraceTable(props: TraceTableProps) {
+  const { traces, columns, selected, onMore, hasMore } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const rows = useVirtualizer({
+    count: traces.length + (hasMore ? 1 : 0),
+    getScrollElement: () => box.current,
+    estimateSize: () => ROW_HEIGHT,
+    overscan: 12,
+    getItemKey: (i) => traces[i]?.trace_id ?? "more",
+  });
+  const items = rows.getVirtualItems();
+  const last = items.at(-1)?.index ?? 0;
+  useEffect(() => {
+    if (hasMore && last >= traces.length - 20) onMore();
+  }, [hasMore, last, traces.length, onMore]);
+  useEffect(() => {
+    if (selected >= 0) rows.scrollToIndex(selected, { align: "auto" });
+  }, [selected, rows]);
+
+  const template = columns.map((column) => column.width).join(" ");
+  const context: CellContext = {
+    now: props.now,
+    maxNs: traces.reduce((max, trace) => Math.max(max, Number(trace.duration_ns)), 0),
+  };
+  return (
+    <div
+      className="trace-table"
+      role="table"
+      aria-label="Traces"
+      aria-rowcount={traces.length + 1}
+      data-stale={props.stale || undefined}
+      style={{ "--columns": template } as React.CSSProperties}
+    >
+      <HeaderRow columns={columns} sort={props.sort} onSort={props.onSort} />
+      <div
+        className="table-body"
+        role="rowgroup"
+        ref={box}
+        onPointerEnter={() => props.onHover(true)}
+        onPointerLeave={() => props.onHover(false)}
+        onScroll={(event) => props.onScrolled(event.currentTarget.scrollTop > ROW_HEIGHT)}
+      >
+        <div style={{ height: rows.getTotalSize(), position: "relative" }}>
+          {items.map((item) => {
+            const trace = traces[item.index];
+            return trace ? (
+              <Row
+                key={item.key}
+                trace={trace}
+                columns={columns}
+                now={context.now}
+                maxNs={context.maxNs}
+                top={item.start}
+                selected={item.index === selected}
+                fresh={props.fresh.has(trace.trace_id)}
+                onPeek={props.onPeek}
+              />
+            ) : (
+              <div
+                key="more"
+                className="row more"
+                style={{ transform: `translateY(${item.start}px)` }}
+              >
+                <Skeleton width="60%" />
+              </div>
+            );
+          })}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+function HeaderRow({
+  columns,
+  sort,
+  onSort,
+}: {
+  columns: Column[];
+  sort: string;
+  onSort: (sort: string) => void;
+}) {
+  return (
+    <div className="row head" role="row">
+      {columns.map((column) => {
+        const { sort: order } = column;
+        const active = order === sort;
+        return (
+          <div
+            key={column.id}
+            className="cell"
+            role="columnheader"
+            data-align={column.align}
+            aria-sort={active ? "descending" : undefined}
+          >
+            {order ? (
+              <button
+                type="button"
+                className="sort"
+                data-active={active || undefined}
+                title={`Sort by ${column.label.toLowerCase()}, largest first`}
+                onClick={() => onSort(order)}
+              >
+                {column.label}
+                {active && <Icon name="down" size={12} />}
+              </button>
+            ) : (
+              column.label || <span className="visually-hidden">Status</span>
+            )}
+          </div>
+        );
+      })}
+    </div>
+  );
+}
+
+interface RowProps {
+  trace: TraceSummary;
+  columns: Column[];
+  now: number;
+  maxNs: number;
+  top: number;
+  selected: boolean;
+  fresh: boolean;
+  onPeek: (traceId: string) => void;
+}
+
+const Row = memo(function Row({ trace, columns, now, maxNs, top, ...state }: RowProps) {
+  const navigate = useNavigate();
+  const href = `/traces/${trace.trace_id}`;
+  const open = (event: MouseEvent) => {
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    navigate({ to: "/traces/$traceId", params: { traceId: trace.trace_id } });
+  };
+  return (
+    <a
+      className="row"
+      role="row"
+      href={href}
+      draggable={false}
+      data-selected={state.selected || undefined}
+      data-fresh={state.fresh || undefined}
+      data-error={trace.status === "error" || undefined}
+      style={{ transform: `translateY(${top}px)` }}
+      onClick={open}
+      onPointerEnter={() => state.onPeek(trace.trace_id)}
+    >
+      {columns.map((column) => (
+        <div
+          key={column.id}
+          className="cell"
+          role="cell"
+          data-col={column.id}
+          data-align={column.align}
+        >
+          {column.cell(trace, { now, maxNs })}
+        </div>
+      ))}
+    </a>
+  );
+});
+
+export function TableSkeleton({ columns }: { columns: Column[] }) {
+  const template = columns.map((column) => column.width).join(" ");
+  return (
+    <div
+      className="trace-table"
+      role="status"
+      aria-busy="true"
+      aria-label="Loading traces"
+      style={{ "--columns": template } as React.CSSProperties}
+    >
+      <div className="row head">
+        {columns.map((column) => (
+          <div key={column.id} className="cell" data-align={column.align}>
+            {column.label}
+          </div>
+        ))}
+      </div>
+      <div className="table-body">
+        {Array.from({ length: 14 }, (_, i) => (
+          <div key={i} className="row static">
+            {columns.map((column) => (
+              <div key={column.id} className="cell" data-align={column.align}>
+                <Skeleton width={column.id === "status" ? 10 : `${50 + ((i * 7) % 40)}%`} />
+              </div>
+            ))}
+          </div>
+        ))}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,61 @@
+/** Follows the server's live stream and merges it into the list. */
+
+import { useEffect, useRef, useState } from "react";
+import { followTraces } from "../api/client";
+import type { TraceSummary } from "../api/types";
+import { type LiveList, NOTHING_LIVE, receive, release } from "../model/live";
+
+export interface LiveTraces {
+  list: LiveList;
+  connected: boolean;
+  fresh: ReadonlySet<string>;
+  release: () => void;
+}
+
+/** Arrivals are gathered this long, so that a busy server causes a few renders a second. */
+const GATHER_MS = 250;
+const FRESH_MS = 2500;
+
+export function useLiveTraces(
+  q: string,
+  enabled: boolean,
+  isKnown: (traceId: string) => boolean,
+  hold: boolean,
+): LiveTraces {
+  const [list, setList] = useState(NOTHING_LIVE);
+  const [connected, setConnected] = useState(false);
+  const [fresh, setFresh] = useState<ReadonlySet<string>>(new Set());
+  const rules = useRef({ isKnown, hold });
+  rules.current = { isKnown, hold };
+
+  useEffect(() => {
+    setList(NOTHING_LIVE);
+    if (!enabled) return setConnected(false);
+    let arrived: TraceSummary[] = [];
+    const stop = followTraces(q, {
+      onTrace: (summary) => arrived.push(summary),
+      onState: setConnected,
+    });
+    const timer = setInterval(() => {
+      if (arrived.length === 0) return;
+      const batch = arrived;
+      arrived = [];
+      const news = batch.map((row) => row.trace_id).filter((id) => !rules.current.isKnown(id));
+      setList((now) => receive(now, batch, rules.current.isKnown, rules.current.hold));
+      setFresh((now) => new Set([...now, ...news]));
+      setTimeout(() => setFresh((now) => without(now, news)), FRESH_MS);
+    }, GATHER_MS);
+    return () => {
+      stop();
+      clearInterval(timer);
+    };
+  }, [q, enabled]);
+
+  return { list, connected, fresh, release: () => setList(release) };
+}
+
+function without(set: ReadonlySet<string>, ids: string[]): Set<string> {
+  const next = new Set(set);
+  for (const id of ids) next.delete(id);
+  return next;
+}

@@ -1,0 +1,10 @@
+import { useEffect } from "react";
+
+export function useTitle(title: string | undefined): void {
+  useEffect(() => {
+    document.title = title ? `${title} · Spanwise` : "Spanwise";
+    return () => {
+      document.title = "Spanwise";
+    };
+  }, [title]);
+}

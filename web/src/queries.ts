@@ -1,0 +1,144 @@
+/** What the pages ask for, and how long an answer stays good. */
+
+import {
+  infiniteQueryOptions,
+  keepPreviousData,
+  QueryCache,
+  QueryClient,
+  queryOptions,
+} from "@tanstack/react-query";
+import { ApiError, api } from "./api/client";
+import { type Bar, statsPoints, toBars } from "./model/histogram";
+import { bucketSeconds, rangeBounds, rangeParams, type TimeRange } from "./model/range";
+import { requireSignIn } from "./signedOut";
+
+export const queryClient = new QueryClient({
+  queryCache: new QueryCache({
+    onError: (error) => {
+      if (error instanceof ApiError && error.status === 401) requireSignIn();
+    },
+  }),
+  defaultOptions: {
+    queries: {
+      staleTime: 15_000,
+      refetchOnWindowFocus: false,
+      retry: (failures, error) =>
+        failures < 2 && !(error instanceof ApiError && error.status >= 400 && error.status < 500),
+      retryDelay: (attempt) => 400 * 2 ** attempt,
+    },
+  },
+});
+
+export interface ListQuery {
+  q: string;
+  range: TimeRange;
+  sort: string;
+}
+
+export const PAGE_SIZE = 100;
+
+export function traceListOptions({ q, range, sort }: ListQuery) {
+  return infiniteQueryOptions({
+    queryKey: ["traces", q, range, sort],
+    queryFn: ({ pageParam, signal }) =>
+      api.traces(
+        { q, sort, limit: PAGE_SIZE, cursor: pageParam ?? undefined, ...rangeParams(range) },
+        signal,
+      ),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next_cursor,
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** Whether anything was ever recorded: decides between "no match" and "getting started". */
+export const anyTraceOptions = queryOptions({
+  queryKey: ["any-trace"],
+  queryFn: async ({ signal }) => (await api.traces({ q: "", limit: 1 }, signal)).traces[0] ?? null,
+});
+
+export interface HistogramData {
+  bars: Bar[];
+  from: number;
+  to: number;
+}
+
+const N_BARS = 90;
+const DAY_MS = 86_400_000;
+const MEASURES = "count,errors";
+
+export function histogramOptions({ q, range }: { q: string; range: TimeRange }) {
+  return queryOptions({
+    queryKey: ["histogram", q, range],
+    queryFn: async ({ signal }): Promise<HistogramData> => {
+      const now = Date.now();
+      const bounds = rangeBounds(range, now) ?? (await extent(q, range, now, signal));
+      const step = bucketSeconds(bounds.from, bounds.to, N_BARS);
+      const from = Math.floor(bounds.from / 1000 / step) * step * 1000;
+      const stats = await api.stats(
+        {
+          measure: MEASURES,
+          bucket: `${step}s`,
+          q,
+          from: String(from),
+          to: String(Math.ceil(bounds.to)),
+        },
+        signal,
+      );
+      return { bars: toBars(stats, from, bounds.to, step * 1000), from, to: bounds.to };
+    },
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** For an open range: the days that hold spans, asked for first, say how wide the strip is. */
+async function extent(q: string, range: TimeRange, now: number, signal: AbortSignal) {
+  const days = await api.stats(
+    { measure: MEASURES, bucket: "1d", q, ...rangeParams(range) },
+    signal,
+  );
+  const times = statsPoints(days)
+    .filter((point) => point.count > 0)
+    .map((point) => point.ms);
+  const to = Math.min(range.to ?? now, Math.max(...times, 0) + DAY_MS);
+  const from = times.length > 0 ? Math.min(...times) : now - DAY_MS;
+  return { from, to: Math.max(to, from + 60_000) };
+}
+
+export function outlineOptions(traceId: string) {
+  return queryOptions({
+    queryKey: ["trace", traceId],
+    queryFn: ({ signal }) => api.outline(traceId, signal),
+    refetchInterval: (query) => (query.state.data?.complete === false ? 3000 : false),
+  });
+}
+
+export function spanOptions(traceId: string, spanId: string) {
+  return queryOptions({
+    queryKey: ["trace", traceId, "span", spanId],
+    queryFn: ({ signal }) => api.span(traceId, spanId, signal),
+    staleTime: 60_000,
+  });
+}
+
+export const fieldsOptions = queryOptions({
+  queryKey: ["fields"],
+  queryFn: ({ signal }) => api.fields(signal),
+  staleTime: 60_000,
+});
+
+export function fieldValuesOptions(field: string, prefix: string) {
+  return queryOptions({
+    queryKey: ["field-values", field, prefix],
+    queryFn: ({ signal }) => api.fieldValues(field, prefix, signal),
+    staleTime: 30_000,
+    retry: false,
+    placeholderData: keepPreviousData,
+  });
+}
+
+export const problemsOptions = queryOptions({
+  queryKey: ["problems"],
+  queryFn: ({ signal }) => api.problems(signal),
+  refetchInterval: 10_000,
+});

@@ -1,0 +1,223 @@
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ERROR_ID, LARGE_ID, REFUND_ID } from "../mock/fixtures";
+import { type Look, launch, openTab, scrollFrames, serve, shoot, timeToUsable } from "./browser";
+
+const ROW = ".table-body a.row";
+const SPAN = ".span-row";
+
+let browser: Browser;
+let server: { url: string; close: () => void };
+
+beforeAll(async () => {
+  browser = await launch();
+  server = await serve();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+const LOOKS: (Look & { name: string })[] = [
+  { name: "light-1440", theme: "light", width: 1440 },
+  { name: "dark-1440", theme: "dark", width: 1440 },
+  { name: "light-800", theme: "light", width: 800 },
+  { name: "dark-800", theme: "dark", width: 800 },
+];
+
+for (const look of LOOKS) {
+  test(`every page in ${look.name}, without complaints`, async () => {
+    const { page, complaints, close } = await openTab(browser, look);
+    const visit = async (path: string, selector: string, name: string) => {
+      await page.goto(server.url + path);
+      await page.waitForSelector(selector);
+      await page.waitForTimeout(250);
+      await shoot(page, `${name}-${look.name}`);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(
+        look.width ?? 1440,
+      );
+    };
+    await visit("/", ROW, "list");
+    await visit(`/traces/${REFUND_ID}`, ".turn", "trace");
+    await visit(`/traces/${ERROR_ID}?tab=events`, ".panel-body", "error");
+    await visit(`/traces/${LARGE_ID}`, SPAN, "large");
+    await visit("/problems", ".plain-table", "problems");
+    expect(complaints).toEqual([]);
+    await close();
+  });
+}
+
+test("the list and a trace are usable in under 300 ms", async () => {
+  const measured: Record<string, number[]> = { list: [], trace: [], "10,000 spans": [] };
+  for (let round = 0; round < 5; round++) {
+    for (const [name, path, selector] of [
+      ["list", "/", ROW],
+      ["trace", `/traces/${REFUND_ID}`, SPAN],
+      ["10,000 spans", `/traces/${LARGE_ID}`, SPAN],
+    ] as const) {
+      const { page, close } = await openTab(browser);
+      measured[name]?.push(await timeToUsable(page, server.url + path, selector));
+      await close();
+    }
+  }
+  for (const [name, times] of Object.entries(measured)) {
+    const median = times.sort((a, b) => a - b)[2] ?? Number.NaN;
+    console.log(`usable after: ${name} ${median.toFixed(0)} ms (median of ${times.length})`);
+    if (name !== "10,000 spans") expect(median).toBeLessThan(300);
+  }
+});
+
+test("10,000 spans scroll smoothly", async () => {
+  const { page, close } = await openTab(browser);
+  await page.goto(`${server.url}/traces/${LARGE_ID}`);
+  await page.waitForSelector(SPAN);
+  const frames = await scrollFrames(page, ".waterfall-rows", 240);
+  console.log(
+    `scrolling 10,000 spans: p50 ${frames.p50.toFixed(1)} ms, p95 ${frames.p95.toFixed(1)} ms, worst ${frames.worst.toFixed(1)} ms a frame`,
+  );
+  expect(frames.p50).toBeLessThan(34);
+  await close();
+});
+
+test("the keyboard walks the list, opens a trace and moves in it", async () => {
+  const { page, complaints, close } = await openTab(browser);
+  await page.goto(server.url);
+  await page.waitForSelector(ROW);
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  await page.keyboard.press("k");
+  expect(await page.locator(`${ROW}[data-selected]`).count()).toBe(1);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(SPAN);
+  await page.goto(`${server.url}/traces/${REFUND_ID}`);
+  await page.waitForSelector(SPAN);
+  await page.keyboard.press("]");
+  expect(await page.locator(`${SPAN}[data-selected] .span-label`).textContent()).toBe(
+    "tool.issue_refund",
+  );
+  await page.keyboard.press("h");
+  expect(await page.locator(`${SPAN}[data-selected] .span-label`).textContent()).toBe(
+    "agent.refunds",
+  );
+  const before = await page.locator(SPAN).count();
+  await page.keyboard.press("h");
+  expect(await page.locator(SPAN).count()).toBeLessThan(before);
+  await page.keyboard.press("r");
+  await page.waitForSelector(".raw .json");
+  expect(page.url()).toContain("tab=raw");
+  await page.keyboard.press("?");
+  await page.waitForSelector(".key-sheet[open]");
+  await shoot(page, "keys");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("g");
+  await page.keyboard.press("t");
+  await page.waitForSelector(ROW);
+  expect(complaints).toEqual([]);
+  await close();
+});
+
+test("search completes, filters, keeps its state in the URL and shows where a fault is", async () => {
+  const { page, close } = await openTab(browser);
+  await page.goto(server.url);
+  await page.waitForSelector(ROW);
+  await page.keyboard.press("/");
+  await page.keyboard.type("mod");
+  await page.waitForSelector('[role="option"]');
+  await page.keyboard.press("Tab");
+  await page.waitForSelector('[role="option"]:has-text("claude-sonnet-4-5")');
+  await page.keyboard.type("clau");
+  await page.waitForTimeout(200);
+  await shoot(page, "typeahead");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/q=model%3Aclaude-sonnet-4-5/);
+  await page.waitForFunction(() => !document.querySelector("[data-stale]"));
+  const models = await page.locator(`${ROW} [data-col=models]`).allTextContents();
+  expect(models.length).toBeGreaterThan(0);
+  for (const model of models) expect(model).toMatch(/claude|\+/);
+  await page.keyboard.press("/");
+  await page.keyboard.type('status:error ("open');
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".search-problem");
+  await page.waitForSelector(".search-fault");
+  await shoot(page, "search-fault");
+  await close();
+});
+
+test("the list pages on as one scrolls", async () => {
+  const { page, close } = await openTab(browser);
+  await page.goto(server.url);
+  await page.waitForSelector(ROW);
+  await page.evaluate(async () => {
+    const body = document.querySelector(".table-body") as HTMLElement;
+    for (let i = 0; i < 40; i++) {
+      body.scrollTop = body.scrollHeight;
+      await new Promise((resolve) => setTimeout(resolve, 40));
+    }
+  });
+  const total = await page.evaluate(() => document.querySelector(".table-body")?.scrollHeight ?? 0);
+  expect(total).toBeGreaterThan(300 * 33);
+  await close();
+});
+
+test("live traces arrive; while the pointer is on the list they wait", async () => {
+  const live = await serve({ liveEveryMs: 300 });
+  const { page, complaints, close } = await openTab(browser);
+  await page.goto(live.url);
+  await page.waitForSelector(`${ROW}[data-fresh]`);
+  await page.hover(".table-body");
+  await page.waitForSelector(".pill");
+  await shoot(page, "live");
+  await page.keyboard.press("n");
+  expect(complaints).toEqual([]);
+  await close();
+  live.close();
+});
+
+test("a newcomer loads the sample; the page fills by itself", async () => {
+  const empty = await serve({ empty: true });
+  for (const theme of ["light", "dark"] as const) {
+    const { page, complaints, close } = await openTab(browser, { theme });
+    await page.goto(empty.url);
+    await page.waitForSelector(".getting-started");
+    expect(await page.locator(".snippet pre").textContent()).toContain(empty.url);
+    await shoot(page, `empty-${theme}`);
+    if (theme === "dark") {
+      await page.click("text=Load sample data");
+      await page.waitForSelector(ROW);
+    }
+    expect(complaints).toEqual([]);
+    await close();
+  }
+  empty.close();
+});
+
+test("a server with keys asks for one", async () => {
+  const locked = await serve({ key: "sw_right" });
+  const { page, close } = await openTab(browser);
+  await page.goto(locked.url);
+  await page.fill("#key", "sw_wrong");
+  await page.click("button.primary");
+  await page.waitForSelector(".sign-in .problem");
+  await shoot(page, "sign-in");
+  await page.fill("#key", "sw_right");
+  await page.click("button.primary");
+  await page.waitForSelector(ROW);
+  await close();
+  locked.close();
+});
+
+test("missing traces and lost servers are explained", async () => {
+  const lost = await serve();
+  const { page, close } = await openTab(browser);
+  await page.goto(`${lost.url}/traces/${"0".repeat(32)}`);
+  await page.waitForSelector("text=This trace is not here");
+  await page.goto(lost.url);
+  await page.waitForSelector(ROW);
+  lost.close();
+  await page.keyboard.press("g");
+  await page.keyboard.press("p");
+  await page.waitForSelector("text=The server does not answer");
+  await close();
+});
