@@ -1,5 +1,7 @@
 //! The model from outside: wire formats against other implementations and real recordings.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests throughout")]
+
 mod arbitrary;
 mod hostile;
 mod recordings;
