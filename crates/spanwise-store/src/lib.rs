@@ -1,24 +1,39 @@
 //! Durable traces.
 //!
-//! A batch is appended to the write-ahead log ([`wal`]) and fsynced, becomes visible in the live
+//! A batch is appended to the write-ahead log (`wal`) and fsynced, becomes visible in the live
 //! index ([`live`]), and is acknowledged. From time to time the live index is sealed into an
-//! immutable [`segment`]; the [`catalog`] record that names the segment is the commit. Small
-//! segments are merged ([`compact`]), old ones dropped ([`retention`]). A query takes a snapshot
-//! of live index and catalog and reads both ([`query`]).
+//! immutable [`segment`]; the catalog record that names the segment is the commit. Small
+//! segments are merged (`compact`), old ones dropped (`retention`). A query takes a [`Snapshot`]
+//! of live index and segments and reads both ([`query`]).
 //!
 //! The store knows nothing of HTTP, JSON shapes of the API, or how spans are understood: the
 //! caller hands it spans with their [`spanwise_model::genai::Facts`], and a function that makes
 //! them again from a logged body when the log is replayed.
 
+mod bodies;
+mod catalog;
+mod committer;
+mod compact;
+mod disk;
+mod folder;
+mod hooks;
+pub mod live;
 pub mod query;
+mod retention;
+mod seal;
 pub mod segment;
+mod store;
+mod wal;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use spanwise_model::StoredSpan;
+
+pub use self::hooks::Hooks;
+pub use self::store::{Recovery, SealError, SetAside, Snapshot, Status, Store};
 
 /// How a store is laid out, bounded and kept.
 #[derive(Clone, Debug)]
@@ -37,7 +52,7 @@ pub struct Config {
     pub max_live_bytes: usize,
     /// Refuse appends (disk full) when fewer bytes than this are free.
     pub min_free_bytes: u64,
-    /// Drop segments whose newest span is older than this.
+    /// Drop segments whose spans were all received longer ago than this.
     pub retain_for: Option<Duration>,
     /// Drop the oldest segments while the store is larger than this many bytes.
     pub retain_bytes: Option<u64>,
@@ -45,6 +60,25 @@ pub struct Config {
     pub text_index: bool,
     /// Set a log with a corrupt middle aside instead of refusing to start.
     pub repair: bool,
+}
+
+impl Config {
+    /// The defaults for a small machine, with everything kept for ever.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Config {
+            dir: dir.into(),
+            durability: Durability::Fsync,
+            seal_spans: 64 << 10,
+            seal_bytes: 128 << 20,
+            seal_after: Duration::from_secs(30),
+            max_live_bytes: 384 << 20,
+            min_free_bytes: 1 << 30,
+            retain_for: None,
+            retain_bytes: None,
+            text_index: true,
+            repair: false,
+        }
+    }
 }
 
 /// When an append counts as durable.
@@ -95,6 +129,28 @@ pub struct LoggedBody {
     pub body: Bytes,
 }
 
+impl Signal {
+    fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Signal::Traces),
+            2 => Some(Signal::Logs),
+            _ => None,
+        }
+    }
+}
+
+impl Encoding {
+    fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Encoding::Identity),
+            1 => Some(Encoding::Gzip),
+            2 => Some(Encoding::Zstd),
+            3 => Some(Encoding::Deflate),
+            _ => None,
+        }
+    }
+}
+
 /// Makes the spans of a logged body: inflate, decode, process. Must be a pure function of the
 /// body, so that replay gives what was acknowledged.
 pub type Replay = dyn Fn(&LoggedBody) -> Vec<StoredSpan> + Send + Sync;
@@ -138,4 +194,63 @@ pub enum AppendError {
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
+}
+
+/// Why a data folder was not opened; each message says what a person can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "{} is in use by another spanwise process{}; stop it or choose another data folder",
+        dir.display(),
+        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The data folder.
+        dir: PathBuf,
+        /// Who has it, if it said so.
+        pid: Option<u32>,
+    },
+    /// The folder cannot be written.
+    #[error("the data folder {} cannot be written: {reason}", dir.display())]
+    NotWritable {
+        /// The data folder.
+        dir: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// Written by a newer version of Spanwise.
+    #[error("{} has format `{found}`, this version reads `{known}`: use a newer spanwise",
+        path.display())]
+    Format {
+        /// The file that says so.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What this version knows.
+        known: String,
+    },
+    /// A file is damaged where everything should be intact.
+    #[error(
+        "{} is corrupt at offset {offset}: {reason}; restore it from a backup, or start once with \
+         --repair to set the file aside and keep what can be read",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The operating system said no.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl OpenError {
+    fn corrupt(path: &Path, offset: u64, reason: impl Into<String>) -> Self {
+        OpenError::Corrupt { path: path.to_owned(), offset, reason: reason.into() }
+    }
 }
