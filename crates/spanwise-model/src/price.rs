@@ -305,6 +305,9 @@ impl RateFile {
     }
 }
 
+/// Days from the first of March of the year 0 to 1970.
+const DAYS_TO_1970: u64 = 719_468;
+
 /// The start of a day (`YYYY-MM-DD`, UTC), nanoseconds since 1970.
 fn midnight(date: &str) -> Option<u64> {
     let mut parts = date.splitn(3, '-').map(|part| part.parse::<u64>().ok());
@@ -317,7 +320,6 @@ fn midnight(date: &str) -> Option<u64> {
     let month_from_march = (month + 9) % 12;
     let leap_days = year / 4 - year / 100 + year / 400;
     let days = year * 365 + leap_days + (month_from_march * 153 + 2) / 5 + day - 1;
-    const DAYS_TO_1970: u64 = 719_468;
     Some((days - DAYS_TO_1970) * 86_400 * 1_000_000_000)
 }
 
