@@ -180,6 +180,10 @@ impl SegmentError {
         |source| SegmentError::Parquet { path: path.to_owned(), source }
     }
 
+    fn text(path: &Path) -> impl FnOnce(tantivy::TantivyError) -> SegmentError + '_ {
+        |source| SegmentError::Text { path: path.to_owned(), source }
+    }
+
     fn arrow(path: &Path) -> impl FnOnce(arrow::error::ArrowError) -> SegmentError + '_ {
         |source| SegmentError::Parquet { path: path.to_owned(), source: source.into() }
     }
@@ -239,7 +243,8 @@ pub struct AttributeColumns {
 /// What [`Segment::trace_column`] can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TraceColumn {
-    /// Start, nanoseconds since 1970. Ascending: it is the order of the traces.
+    /// Earliest start of a row, nanoseconds since 1970 (at most [`i64::MAX`]). Ascending: it is the
+    /// order of the traces.
     Start,
     /// Last end minus start, nanoseconds.
     Duration,

@@ -36,7 +36,7 @@ pub struct Segment {
     resources: BlockFile,
     scopes: BlockFile,
     trace_index: TraceIndex,
-    traces: TraceTable,
+    pub(super) traces: TraceTable,
     columns: ColumnReader,
     fields: OnceLock<Arc<FieldCatalog>>,
     pub(super) text_index: OnceLock<super::text::TextIndex>,

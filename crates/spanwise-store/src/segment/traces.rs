@@ -125,7 +125,7 @@ impl TraceWriter {
             (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
         };
         let values = [
-            saturate(start),
+            start as i64,
             saturate(summary.duration_ns()),
             summary.cost_nano_usd.unwrap_or(i64::MIN),
             known(tokens),
@@ -240,16 +240,29 @@ impl TraceTable {
         if let Some(values) = self.cache[at].get() {
             return Ok(values.clone());
         }
-        let bytes = self.columns.cursor().get(at as u32)?;
-        if bytes.len() != self.n_traces * 8 {
-            return Err(self.columns.corrupt("a column has the wrong length"));
-        }
-        let values: Arc<[i64]> =
-            bytes.chunks_exact(8).map(|v| v.try_into().map_or(0, i64::from_le_bytes)).collect();
+        let numbers = self.numbers(column)?;
+        let values: Arc<[i64]> = match column {
+            TraceColumn::Start => numbers.map(saturate).collect(),
+            _ => numbers.map(|number| number as i64).collect(),
+        };
         if self.n_traces <= MAX_CACHED_TRACES {
             return Ok(self.cache[at].get_or_init(|| values).clone());
         }
         Ok(values)
+    }
+
+    /// The numbers of a column as they were written: starts are not cut at `i64::MAX`.
+    pub(super) fn numbers(
+        &self,
+        column: TraceColumn,
+    ) -> Result<impl Iterator<Item = u64> + use<>, SegmentError> {
+        let at = COLUMNS.iter().position(|&known| known == column).unwrap_or_default();
+        let bytes = self.columns.cursor().get(at as u32)?;
+        if bytes.len() != self.n_traces * 8 {
+            return Err(self.columns.corrupt("a column has the wrong length"));
+        }
+        let number = move |n| bytes[8 * n..8 * n + 8].try_into().map_or(0, u64::from_le_bytes);
+        Ok((0..self.n_traces).map(number))
     }
 
     pub(super) fn summaries(&self, ordinals: &[u32]) -> Result<Vec<TraceSummary>, SegmentError> {

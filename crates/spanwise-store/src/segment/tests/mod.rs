@@ -1,5 +1,7 @@
 mod conversation;
+mod merging;
 mod round_trip;
+mod searching;
 mod spans;
 
 use std::sync::Arc;

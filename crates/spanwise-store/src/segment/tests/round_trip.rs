@@ -12,7 +12,7 @@ use crate::query::Detail;
 use crate::segment::{Rows, SegmentError, StringColumn, TraceColumn, schema};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn every_span_comes_back_as_it_was(spans in arbitrary(0..40)) {

@@ -6,10 +6,16 @@
 //! matches within one string, never across two. The live scan, the scan of a segment and the text
 //! index all go through [`words`], so they agree.
 
+mod index;
+mod phrase;
+mod scan;
+
 use memchr::{memchr2_iter, memmem};
 use spanwise_model::{Attributes, StoredSpan, Value};
 
-use super::{Segment, SegmentError, json};
+pub(super) use self::index::TextIndex;
+pub use self::index::index_text;
+use super::json;
 use crate::query::TextQuery;
 
 /// Longer words are cut here: nobody types them, and base64 must not bloat the index.
@@ -17,17 +23,31 @@ const MAX_WORD_BYTES: usize = 128;
 
 /// The words of a text, in lower case and in order.
 pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(word)
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut word = String::new();
+        next_word(&mut rest, &mut word).then_some(word)
+    })
 }
 
-/// A word as it is compared: in lower case, and cut if it is very long.
-fn word(raw: &str) -> String {
-    let cut = if raw.len() > MAX_WORD_BYTES {
-        &raw[..raw.floor_char_boundary(MAX_WORD_BYTES)]
+/// Takes the next word off the front of `rest` and puts it, as it is compared, into `word`: in
+/// lower case, and cut if it is very long.
+fn next_word(rest: &mut &str, word: &mut String) -> bool {
+    let text = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+    if text.is_empty() {
+        return false;
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
+    let cut = if end > MAX_WORD_BYTES { text.floor_char_boundary(MAX_WORD_BYTES) } else { end };
+    word.clear();
+    if text[..cut].is_ascii() {
+        word.push_str(&text[..cut]);
+        word.make_ascii_lowercase();
     } else {
-        raw
-    };
-    if cut.is_ascii() { cut.to_ascii_lowercase() } else { cut.to_lowercase() }
+        word.push_str(&text[..cut].to_lowercase());
+    }
+    *rest = &text[end..];
+    true
 }
 
 /// Calls `found` with each string of a recorded value that is searched by itself: the text, or
@@ -60,8 +80,13 @@ impl<'q> Matcher<'q> {
         self.may_match(text) && !each_string(text, |string| !self.matches_string(string))
     }
 
+    /// Whether a value that is known not to be JSON matches.
+    fn matches_plain(&self, text: &str) -> bool {
+        self.may_match(text) && self.matches_string(text)
+    }
+
     /// Whether a piece of a value that looks like JSON matches.
-    pub(super) fn matches_json_piece(&self, piece: &str) -> bool {
+    fn matches_json_piece(&self, piece: &str) -> bool {
         self.may_match(piece) && !json::each_value(piece, |string| !self.matches_string(string))
     }
 
@@ -131,26 +156,4 @@ fn rarest_letter(word: &[u8]) -> usize {
     let rank =
         |byte: &u8| COMMON_FIRST.iter().position(|b| b == byte).unwrap_or(COMMON_FIRST.len());
     (0..word.len()).max_by_key(|&at| rank(&word[at])).unwrap_or(0)
-}
-
-/// An open text index.
-#[derive(Debug)]
-pub(super) struct TextIndex;
-
-/// Builds the full-text index of a segment beside its files; atomic, and harmless if repeated.
-pub fn index_text(_segment: &Segment) -> Result<(), SegmentError> {
-    unimplemented!()
-}
-
-impl Segment {
-    /// The rows whose recorded text matches, ascending: exact, by index if there is one, else by
-    /// a scan.
-    pub fn text_rows(&self, _query: &TextQuery) -> Result<Vec<u32>, SegmentError> {
-        unimplemented!()
-    }
-
-    /// Whether the full-text index is there.
-    pub fn text_indexed(&self) -> bool {
-        false
-    }
 }
