@@ -56,13 +56,17 @@ fn not_utf8(body: &[u8]) -> DecodeError {
     DecodeError::new(valid, "is not UTF-8")
 }
 
-/// The error with its place as an offset. Its text is cut, since it may quote the input.
+/// The error with its place as an offset, and without the text of the request that serde quotes.
 fn decode_error(text: &str, error: &serde_json::Error) -> DecodeError {
     let line_start: usize =
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let message = error.to_string();
-    let place = message.rfind(" at line ").unwrap_or(message.len());
-    let reason: String = message[..place].chars().take(200).collect();
+    let reason = message.rfind(" at line ").map_or(&*message, |place| &message[..place]);
+    let quoted = reason.split_once(" \"").zip(reason.rsplit_once("\", "));
+    let reason = match quoted {
+        Some(((before, _), (_, after))) => format!("{before}, {after}"),
+        None => reason.to_owned(),
+    };
     DecodeError::new(line_start + error.column(), reason)
 }
 

@@ -267,6 +267,10 @@ fn errors_in_json_name_their_place() {
     for (body, message) in [
         (&b""[..], "EOF while parsing a value (at byte 0)"),
         (b"[]", "invalid type: sequence, expected an object of OTLP (at byte 2)"),
+        (
+            b"{\"resourceSpans\":\"se\\\", cret\"}",
+            "invalid type: string, expected a list of objects (at byte 29)",
+        ),
         (b"{}\n\n x", "trailing characters (at byte 6)"),
         (b"{\"resourceSpans\":\n[{]", "key must be a string (at byte 21)"),
         (b"{\"a\":\"\xff\"}", "is not UTF-8 (at byte 6)"),
