@@ -1,5 +1,7 @@
 //! What the pipeline costs per span. Run: `cargo bench -p spanwise-pipeline`.
 
+#![expect(clippy::unwrap_used, reason = "the ids are constants")]
+
 use std::sync::Arc;
 
 use divan::Bencher;

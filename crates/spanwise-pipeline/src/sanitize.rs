@@ -64,13 +64,17 @@ const LOG_RULES: [Rule; 5] =
 /// Repairs one span.
 pub fn span(span: &mut Span, received_unix_nano: u64, warnings: &mut Vec<Warning>) {
     let mut patient = Patient { span, received_unix_nano, warnings };
-    SPAN_RULES.iter().for_each(|rule| rule(&mut patient));
+    for rule in SPAN_RULES {
+        rule(&mut patient);
+    }
 }
 
 /// Repairs the row of one log record.
 pub fn log_event(span: &mut Span, received_unix_nano: u64, warnings: &mut Vec<Warning>) {
     let mut patient = Patient { span, received_unix_nano, warnings };
-    LOG_RULES.iter().for_each(|rule| rule(&mut patient));
+    for rule in LOG_RULES {
+        rule(&mut patient);
+    }
 }
 
 fn empty_name(patient: &mut Patient<'_>) {

@@ -252,8 +252,8 @@ fn fill_finish_reasons(view: &mut LlmView, reading: &Reading<'_>) {
 fn error_message(reading: &Reading<'_>) -> Option<String> {
     let span = reading.span;
     let thrown = || {
-        let exceptions = span.events.iter().rev().filter(|event| event.name == "exception");
-        exceptions.filter_map(|event| event.attributes.str("exception.message")).next()
+        let mut exceptions = span.events.iter().rev().filter(|event| event.name == "exception");
+        exceptions.find_map(|event| event.attributes.str("exception.message"))
     };
     let told = Some(&*span.status.message).filter(|message| !message.is_empty());
     let attribute = reading.text(Field::ErrorMessage);
@@ -263,9 +263,8 @@ fn error_message(reading: &Reading<'_>) -> Option<String> {
 
 /// The dialects that the span shows signs of (semconv §3).
 fn dialects(span: &StoredSpan, has_message_events: bool) -> Vec<String> {
-    let is_sign = |signal: &str, key: &str| match signal.ends_with(['.', ':']) {
-        true => key.starts_with(signal),
-        false => key == signal,
+    let is_sign = |signal: &str, key: &str| {
+        key == signal || (signal.ends_with(['.', ':']) && key.starts_with(signal))
     };
     let span = &span.span;
     let found = dialect::ALL.iter().filter(|dialect| !dialect.name.is_empty()).filter(|dialect| {

@@ -158,3 +158,79 @@ fn contents(events: &[MessageEvent<'_>]) -> Conversation {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use spanwise_model::Attributes;
+
+    use super::*;
+
+    fn event(time_unix_nano: u64, name: &'static str, fields: &[(&str, &str)]) -> Event {
+        let attributes: Attributes =
+            fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Event { time_unix_nano, name: name.into(), attributes, dropped_attributes_count: 0 }
+    }
+
+    fn read(events: &[Event]) -> [(u16, Conversation); 3] {
+        let read = events.iter().filter_map(MessageEvent::of_event).collect();
+        conversations(read).try_into().map_err(|_| "three items").unwrap()
+    }
+
+    #[test]
+    fn s7_2_4_events_are_messages_in_order_of_time() {
+        let calls = r#"[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]"#;
+        let [_, (_, found), _] = read(&[
+            event(3, "gen_ai.assistant.message", &[("tool_calls", calls)]),
+            event(1, "gen_ai.system.message", &[("content", "be brief")]),
+            event(2, "gen_ai.user.message", &[("gen_ai.event.content", r#"{"content":"hi"}"#)]),
+            event(4, "gen_ai.tool.message", &[("content", "14"), ("id", "c1")]),
+            event(5, "exception", &[("content", "no message")]),
+            event(6, "gen_ai.choice", &[("message", r#"{"content":"yo"}"#), ("index", "0")]),
+            event(7, "gen_ai.choice", &[("content", "alt"), ("finish_reason", "stop")]),
+        ]);
+        let roles: Vec<&str> = found.input.iter().map(|message| &*message.role).collect();
+        assert_eq!(roles, ["system", "user", "assistant", "tool"]);
+        assert_eq!(messages::texts(&found.input[1]), "hi");
+        let call = Part::ToolCall { id: Some("c1".into()), name: "f".into(), arguments: json!({}) };
+        assert_eq!(found.input[2].parts, [call]);
+        let answer = Part::ToolResult { id: Some("c1".into()), result: json!(14) };
+        assert_eq!(found.input[3].parts, [answer]);
+        let answers: Vec<String> = found.output.iter().map(messages::texts).collect();
+        assert_eq!(answers, ["yo", "alt"]);
+        assert_eq!(found.output[1].finish_reason.as_deref(), Some("stop"));
+    }
+
+    #[test]
+    fn s7_2_3_the_details_event_holds_all_three() {
+        let [(_, found), ..] = read(&[event(
+            1,
+            "gen_ai.client.inference.operation.details",
+            &[
+                (
+                    "gen_ai.input.messages",
+                    r#"[{"role":"user","parts":[{"type":"text","content":"q"}]}]"#,
+                ),
+                ("gen_ai.output.messages", r#"[{"role":"assistant","parts":["a"]}]"#),
+                ("gen_ai.system_instructions", r#"[{"type":"text","content":"s"}]"#),
+            ],
+        )]);
+        assert_eq!(messages::texts(&found.input[0]), "q");
+        assert_eq!(messages::texts(&found.output[0]), "a");
+        assert_eq!(found.system, [Part::Text { content: "s".into() }]);
+    }
+
+    #[test]
+    fn s7_2_9_whole_prompts_and_completions() {
+        let [.., (_, found)] = read(&[
+            event(1, "gen_ai.content.prompt", &[("gen_ai.prompt", "plain text")]),
+            event(
+                2,
+                "gen_ai.content.completion",
+                &[("gen_ai.completion", r#"[{"role":"assistant","content":"a"}]"#)],
+            ),
+        ]);
+        assert_eq!(messages::texts(&found.input[0]), "plain text");
+        assert_eq!(messages::texts(&found.output[0]), "a");
+    }
+}

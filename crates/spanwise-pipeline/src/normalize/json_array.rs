@@ -18,6 +18,15 @@ pub fn from_the_end(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The last elements of a JSON array that together are no longer than a limit, last first.
+pub fn within(text: &str, limit_bytes: usize) -> impl Iterator<Item = &str> {
+    let mut n_bytes = 0;
+    from_the_end(text).take_while(move |element| {
+        n_bytes += element.len();
+        n_bytes <= limit_bytes
+    })
+}
+
 /// Where the last element starts: after the last comma that is in no string, object or array.
 fn last_element(bytes: &[u8]) -> usize {
     let mut depth = 0_usize;

@@ -383,3 +383,6 @@ pub fn texts(message: &Message) -> String {
     }
     joined
 }
+
+#[cfg(test)]
+mod tests;

@@ -331,8 +331,8 @@ fn error_type(reading: &Reading<'_>) -> Str {
         return reading.text(Field::ErrorType);
     }
     let exceptions = reading.span.events.iter().rev().filter(|event| event.name == "exception");
-    let types = exceptions.filter_map(|event| event.attributes.get("exception.type"));
-    if let Some(thrown) = types.filter_map(text_value).next() {
+    let mut types = exceptions.filter_map(|event| event.attributes.get("exception.type"));
+    if let Some(thrown) = types.find_map(text_value) {
         return thrown;
     }
     if reading.has(Field::ErrorType) {

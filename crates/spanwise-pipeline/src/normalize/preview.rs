@@ -17,6 +17,10 @@ use super::{json_array, messages};
 /// Values longer than this are shown as they start, not searched for messages.
 const SMALL_VALUE_BYTES: usize = 64 << 10;
 
+/// Looking for the last text of a role, this many messages without text (images, answers of tools)
+/// are passed over.
+const MAX_SILENT_MESSAGES: usize = 16;
+
 /// The start of a text, and whether it is a message.
 #[derive(Debug, Default, PartialEq)]
 pub struct Preview {
@@ -77,7 +81,7 @@ pub fn of_message_events(events: Vec<MessageEvent<'_>>, side: Side) -> Option<Pr
 }
 
 fn message_preview(text: String) -> Preview {
-    Preview { text: shorten(Str::from(text)), is_message: true }
+    Preview { text: shorten(&text.into()), is_message: true }
 }
 
 /// The role whose text is shown.
@@ -106,8 +110,7 @@ struct Head<'a> {
 /// The finish reasons that an array of messages tells, in order.
 pub fn finish_reasons(value: &Value) -> Vec<Str> {
     let Value::String(text) = value else { return Vec::new() };
-    let heads = json_array::from_the_end(text).filter(|element| element.len() <= LOOK_BYTES);
-    let reasons = heads.filter_map(|element| {
+    let reasons = json_array::within(text, LOOK_BYTES).filter_map(|element| {
         let head: Head<'_> = serde_json::from_str(element).ok()?;
         head.finish_reason.filter(|reason| !reason.is_empty()).map(|reason| Str::from(&*reason))
     });
@@ -121,18 +124,11 @@ fn last_message(value: &Value, side: Side) -> Option<String> {
     let Value::String(text) = value else {
         return last_text(&messages::messages(&to_json(value), role(side))?, side);
     };
-    let mut elements = json_array::from_the_end(text).peekable();
-    if elements.peek().is_none() {
-        let json = parse_or_text(text);
-        return last_text(&messages::messages(&json, role(side))?, side);
+    let mut elements = json_array::within(text, LOOK_BYTES).peekable();
+    if elements.peek().is_some() {
+        return elements.find_map(|element| text_of_element(element, side));
     }
-    let mut n_bytes = 0;
-    elements
-        .take_while(|element| {
-            n_bytes += element.len();
-            n_bytes <= LOOK_BYTES
-        })
-        .find_map(|element| text_of_element(element, side))
+    last_text(&messages::messages(&parse_or_text(text), role(side))?, side)
 }
 
 fn text_of_element(element: &str, side: Side) -> Option<String> {
@@ -175,15 +171,16 @@ fn last_flattened(found: &Found<'_, '_>, side: Side) -> Option<Preview> {
         role_is_ours || !has_roles
     };
     let mut below = u16::MAX;
-    loop {
+    for _ in 0..MAX_SILENT_MESSAGES {
         let last =
             flats.clone().filter(|flat| flat.n < below && is_ours(flat)).map(|f| f.n).max()?;
         let text = flattened_text(flats.clone().filter(|flat| flat.n == last));
         if !text.is_empty() {
-            return Some(Preview { text: shorten(text), is_message: true });
+            return Some(Preview { text: shorten(&text), is_message: true });
         }
         below = last;
     }
+    None
 }
 
 fn flattened_text<'a>(flats: impl Iterator<Item = Flat<'a>> + Clone) -> Str {
@@ -225,7 +222,7 @@ fn embedded_message(value: &Value, side: Side) -> Option<Preview> {
         return Some(message_preview(text));
     }
     let any = found.iter().rev().map(any_text).find(|text| !text.is_empty())?;
-    Some(Preview { text: shorten(any.into()), is_message: false })
+    Some(Preview { text: shorten(&any.into()), is_message: false })
 }
 
 /// The texts of a message, or what a tool answered.
@@ -245,7 +242,7 @@ fn of_value(value: &Value) -> Preview {
         Value::String(text) => text.clone(),
         other => to_json(other).to_string().into(),
     };
-    Preview { text: shorten(text), is_message: false }
+    Preview { text: shorten(&text), is_message: false }
 }
 
 /// Whether a text is worth parsing, because what is inside it reads better.
@@ -272,7 +269,7 @@ fn readable(text: &Str) -> Str {
 
 /// The first [`PREVIEW_CHARS`] characters, without leading white space. A slice of the text it came
 /// from, so that nothing is copied.
-fn shorten(text: Str) -> Str {
+fn shorten(text: &Str) -> Str {
     let trimmed = text.trim_start();
     let short = match trimmed.char_indices().nth(PREVIEW_CHARS) {
         Some((end, _)) => &trimmed[..end],

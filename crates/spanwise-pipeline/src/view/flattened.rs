@@ -1,6 +1,6 @@
 //! Messages that were taken apart into attributes with indices (semconv §7.2 items 5 and 6, §7.3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value as Json};
 use spanwise_model::genai::{Message, Part};
@@ -64,8 +64,12 @@ impl Pieces {
 
     /// The same call may stand in `contents` and in `tool_calls`; it is one call.
     fn calls_not_in_contents(&mut self) -> Vec<Json> {
-        let ids: Vec<&Json> = self.contents.values().filter_map(|part| part.get("id")).collect();
-        let is_new = |call: &Object| call.get("id").is_none_or(|id| !ids.contains(&id));
+        let ids = self.contents.values().filter_map(|part| part.get("id").and_then(Json::as_str));
+        let ids: HashSet<&str> = ids.collect();
+        let is_new = |call: &Object| match call.get("id").and_then(Json::as_str) {
+            Some(id) => !ids.contains(id),
+            None => true,
+        };
         let calls = std::mem::take(&mut self.tool_calls);
         let mut calls: Vec<Json> = calls.into_values().filter(is_new).map(Json::Object).collect();
         if let Some(name) = self.fields.shift_remove("function_call_name") {

@@ -1,5 +1,7 @@
 //! The pipeline over recordings of real instrumentations.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails to read its data should stop")]
+
 mod golden;
 mod recordings;
 
