@@ -51,9 +51,13 @@ impl Client {
     }
 
     /// Sends a body; returns the answer's bytes.
-    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
-        let mut request =
-            self.agent.post(self.url(path)).header("content-type", content_type);
+    pub fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, ClientError> {
+        let mut request = self.agent.post(self.url(path)).header("content-type", content_type);
         if let Some(key) = &self.key {
             request = request.header("authorization", format!("Bearer {key}"));
         }

@@ -72,7 +72,12 @@ pub enum Remote {
 #[derive(Args, Debug)]
 pub struct Server {
     /// Where the server's UI and API are
-    #[arg(long, env = "SPANWISE_ENDPOINT", default_value = "http://127.0.0.1:4319", value_name = "URL")]
+    #[arg(
+        long,
+        env = "SPANWISE_ENDPOINT",
+        default_value = "http://127.0.0.1:4319",
+        value_name = "URL"
+    )]
     endpoint: String,
     /// An API key, where the server asks for one
     #[arg(long, env = "SPANWISE_API_KEY", hide_env_values = true, value_name = "KEY")]
@@ -100,12 +105,9 @@ impl Remote {
             Remote::Trace { id, print, server } => {
                 shown(terminal::trace(&server.client(), &id, print.style()))
             }
-            Remote::Search { query, limit, print, server } => shown(terminal::search(
-                &server.client(),
-                &query,
-                usize::from(limit),
-                print.style(),
-            )),
+            Remote::Search { query, limit, print, server } => {
+                shown(terminal::search(&server.client(), &query, usize::from(limit), print.style()))
+            }
             Remote::Tail { query, print, server } => {
                 shown(terminal::tail(&server.client(), &query, print.style()))
             }
@@ -139,7 +141,9 @@ fn import_files(client: &Client, files: &[PathBuf]) -> Result<(), StartError> {
 /// A closed pipe (`spanwise search … | head`) is an ordinary end, not a failure.
 fn shown(result: Result<(), TerminalError>) -> Result<(), StartError> {
     match result {
-        Err(TerminalError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(TerminalError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(())
+        }
         other => other.map_err(io),
     }
 }

@@ -6,8 +6,8 @@ mod scenarios;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use spanwise_model::wire::otlp;
 use spanwise_model::Span;
+use spanwise_model::wire::otlp;
 
 use crate::client::{Client, ClientError};
 

@@ -145,11 +145,7 @@ impl Recorder {
     }
 
     /// Runs `body` as the service `name`: its spans carry another resource.
-    pub fn in_service<R>(
-        &mut self,
-        name: &'static str,
-        body: impl FnOnce(&mut Self) -> R,
-    ) -> R {
+    pub fn in_service<R>(&mut self, name: &'static str, body: impl FnOnce(&mut Self) -> R) -> R {
         let outer = std::mem::replace(&mut self.service, resource(name));
         let result = body(self);
         self.service = outer;
@@ -292,7 +288,8 @@ impl Recorder {
     }
 
     fn model_span(&mut self, model: Model, body: impl FnOnce(&mut Self)) {
-        let outer = std::mem::replace(&mut self.scope, scope("opentelemetry.instrumentation.genai"));
+        let outer =
+            std::mem::replace(&mut self.scope, scope("opentelemetry.instrumentation.genai"));
         self.span(
             format!("chat {}", model.name),
             Kind::Client,

@@ -106,7 +106,9 @@ fn support(recorder: &mut Recorder) {
                     Kind::Client,
                     &[("http.request.method", "POST".into()), ("server.port", 8001.into())],
                     |recorder| {
-                        recorder.in_service("support-agents", |recorder| support_agents(recorder, case));
+                        recorder.in_service("support-agents", |recorder| {
+                            support_agents(recorder, case)
+                        });
                         recorder.set("http.response.status_code", 200);
                     },
                 );
@@ -219,7 +221,11 @@ const HANDBOOK_CASES: [HandbookCase; 3] = [
     HandbookCase {
         question: "How many days of parental leave do I get in Portugal?",
         documents: [
-            ("leave-pt", 0.91, "Employees in Portugal may take 120 or 150 days of initial parental leave."),
+            (
+                "leave-pt",
+                0.91,
+                "Employees in Portugal may take 120 or 150 days of initial parental leave.",
+            ),
             ("leave-general", 0.78, "Leave is requested in the HR portal at least 30 days ahead."),
             ("benefits-2024", 0.41, "Meal allowance is paid for days worked on site."),
         ],
@@ -229,7 +235,11 @@ const HANDBOOK_CASES: [HandbookCase; 3] = [
     HandbookCase {
         question: "Can I expense a second monitor for my home office?",
         documents: [
-            ("equipment", 0.88, "Each employee may expense one external monitor up to $400 every three years."),
+            (
+                "equipment",
+                0.88,
+                "Each employee may expense one external monitor up to $400 every three years.",
+            ),
             ("home-office", 0.83, "The home-office budget is $600 in the first year."),
             ("travel", 0.29, "Book travel through the agency."),
         ],
@@ -351,7 +361,10 @@ fn investigate(recorder: &mut Recorder, topic: &str, question: &str) -> String {
         recorder.tool(&mut talk, "open_page", &open, |recorder| {
             recorder.wait(200, 1500);
             if blocked {
-                return Err(("HTTPError", "403 Forbidden: the site refuses automated readers".into()));
+                return Err((
+                    "HTTPError",
+                    "403 Forbidden: the site refuses automated readers".into(),
+                ));
             }
             let paragraph = format!(
                 "Report {round} on {topic}. Measured over twelve sites, costs fell by {} % while \
@@ -398,7 +411,8 @@ fn repair(recorder: &mut Recorder) {
                     }
                 });
                 if !fixed && !stuck {
-                    let edit = json!({"file": "src/time.rs", "old": "second < 60", "new": "second <= 60"});
+                    let edit =
+                        json!({"file": "src/time.rs", "old": "second < 60", "new": "second <= 60"});
                     recorder.chat(GPT, &mut talk, &Reply::Tools(&[("edit_file", edit.clone())]));
                     recorder.tool(&mut talk, "edit_file", &edit, |recorder| {
                         recorder.wait(3, 20);
@@ -407,7 +421,10 @@ fn repair(recorder: &mut Recorder) {
                 }
             }
             if stuck {
-                recorder.fail("MaxTurnsExceeded", "the agent was stopped after 5 turns without progress");
+                recorder.fail(
+                    "MaxTurnsExceeded",
+                    "the agent was stopped after 5 turns without progress",
+                );
                 recorder.set("input.value", question);
             } else {
                 let answer = "Fixed: seconds may be 60 during a leap second. One comparison in \
