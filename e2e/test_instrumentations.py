@@ -20,16 +20,9 @@ COST_USD = 120 * 2.5e-6 + 30 * 10e-6
 
 # How each instrumentation is told to record content.
 DIALECTS = {
-    "otel, messages as log events": (
+    "otel": (
         "otel",
         {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"},
-    ),
-    "otel, messages as span attributes": (
-        "otel",
-        {
-            "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
-            "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "span_only",
-        },
     ),
     "openinference": ("openinference", {}),
 }

@@ -162,16 +162,16 @@ def normal_span(raw: dict[str, Any]) -> dict[str, Any]:
         "end": int(raw.get("endTimeUnixNano", 0)),
         "attributes": normal_attributes(raw.get("attributes")),
         "dropped": [int(raw.get(f"dropped{what}Count", 0)) for what in ("Attributes", "Events", "Links")],
-        "events": [normal_event(event) for event in raw.get("events", [])],
+        "events": [normal_event(event, int(raw.get("startTimeUnixNano", 0))) for event in raw.get("events", [])],
         "links": [normal_link(link) for link in raw.get("links", [])],
         "status": [normal_enum(status.get("code"), "STATUS_CODE_", STATUSES), status.get("message", "")],
     }
 
 
-def normal_event(raw: dict[str, Any]) -> list[Any]:
-    """An event in the one form."""
+def normal_event(raw: dict[str, Any], span_start: int) -> list[Any]:
+    """An event in the one form. One without a time gets that of its span (a repair that is said)."""
     return [
-        int(raw.get("timeUnixNano", 0)),
+        int(raw.get("timeUnixNano", 0)) or span_start,
         raw.get("name", ""),
         normal_attributes(raw.get("attributes")),
         int(raw.get("droppedAttributesCount", 0)),
