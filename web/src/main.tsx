@@ -2,6 +2,7 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { firstAnswer } from "./firstAnswer";
 import { queryClient } from "./queries";
 import { router } from "./router";
 import "./styles/tokens.css";
@@ -13,6 +14,12 @@ import "./styles/panel.css";
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
+
+/** Longer than this, skeletons are better than an empty page. */
+const PATIENCE_MS = 80;
+
+const patience = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
+await Promise.race([firstAnswer(queryClient), patience]);
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queryClient}>

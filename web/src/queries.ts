@@ -9,7 +9,13 @@ import {
 } from "@tanstack/react-query";
 import { ApiError, api } from "./api/client";
 import { type Bar, statsPoints, toBars } from "./model/histogram";
-import { bucketSeconds, rangeBounds, rangeParams, type TimeRange } from "./model/range";
+import {
+  bucketSeconds,
+  DEFAULT_PRESET,
+  rangeBounds,
+  rangeParams,
+  type TimeRange,
+} from "./model/range";
 import { requireSignIn } from "./signedOut";
 
 export const queryClient = new QueryClient({
@@ -35,7 +41,16 @@ export interface ListQuery {
   sort: string;
 }
 
-export const PAGE_SIZE = 100;
+export const NEWEST_FIRST = "-start_time";
+
+/** What the list shows when the URL says nothing. */
+export const DEFAULT_LIST: ListQuery = {
+  q: "",
+  range: { preset: DEFAULT_PRESET },
+  sort: NEWEST_FIRST,
+};
+
+const PAGE_SIZE = 100;
 
 export function traceListOptions({ q, range, sort }: ListQuery) {
   return infiniteQueryOptions({
@@ -64,7 +79,8 @@ export interface HistogramData {
 }
 
 const N_BARS = 90;
-const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
+const DAY_MS = 1440 * MINUTE_MS;
 const MEASURES = "count,errors";
 
 export function histogramOptions({ q, range }: { q: string; range: TimeRange }) {
@@ -91,18 +107,33 @@ export function histogramOptions({ q, range }: { q: string; range: TimeRange }) 
   });
 }
 
-/** For an open range: the days that hold spans, asked for first, say how wide the strip is. */
+/** For an open range: where spans are, found by days and, for a short history, by minutes. */
 async function extent(q: string, range: TimeRange, now: number, signal: AbortSignal) {
-  const days = await api.stats(
-    { measure: MEASURES, bucket: "1d", q, ...rangeParams(range) },
-    signal,
-  );
-  const times = statsPoints(days)
+  const bound = { from: range.from ?? 0, to: range.to ?? now };
+  const days = await occupied(q, rangeParams(range), "1d", signal);
+  if (!days) return { from: now - DAY_MS, to: now };
+  const from = Math.max(bound.from, days.first);
+  const to = Math.min(bound.to, days.last + DAY_MS);
+  if (to - from > 4 * DAY_MS) return { from, to };
+  const params = { from: String(from), to: String(Math.ceil(to)) };
+  const slots = await occupied(q, params, "10m", signal);
+  if (!slots) return { from, to };
+  const end = Math.min(to, slots.last + 10 * MINUTE_MS);
+  // A strip of less than a quarter of an hour would show a single trace as a history.
+  return { from: Math.min(Math.max(from, slots.first), end - 15 * MINUTE_MS), to: end };
+}
+
+async function occupied(
+  q: string,
+  params: { from?: string; to?: string },
+  bucket: string,
+  signal: AbortSignal,
+): Promise<{ first: number; last: number } | null> {
+  const stats = await api.stats({ measure: MEASURES, bucket, q, ...params }, signal);
+  const times = statsPoints(stats)
     .filter((point) => point.count > 0)
     .map((point) => point.ms);
-  const to = Math.min(range.to ?? now, Math.max(...times, 0) + DAY_MS);
-  const from = times.length > 0 ? Math.min(...times) : now - DAY_MS;
-  return { from, to: Math.max(to, from + 60_000) };
+  return times.length > 0 ? { first: Math.min(...times), last: Math.max(...times) } : null;
 }
 
 export function outlineOptions(traceId: string) {

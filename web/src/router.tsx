@@ -1,10 +1,17 @@
-import { createRootRoute, createRoute, createRouter, redirect } from "@tanstack/react-router";
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  redirect,
+} from "@tanstack/react-router";
 import { Shell } from "./components/Shell";
 import { DEFAULT_PRESET, PRESETS } from "./model/range";
+import { loadTracePage } from "./pages/loadTracePage";
 import { NotFoundPage } from "./pages/NotFoundPage";
 import { ProblemsPage } from "./pages/ProblemsPage";
 import { TraceListPage } from "./pages/TraceListPage";
-import { TracePage } from "./pages/TracePage";
+import { outlineOptions, queryClient } from "./queries";
 
 /** Every state of the list that a link restores. Defaults are left out of the URL. */
 export interface ListSearch {
@@ -73,7 +80,11 @@ const traceRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/traces/$traceId",
   validateSearch: traceSearch,
-  component: TracePage,
+  // The data is asked for while the page's code is still on its way.
+  loader: ({ params }) => {
+    queryClient.prefetchQuery(outlineOptions(params.traceId));
+  },
+  component: lazyRouteComponent(loadTracePage, "TracePage"),
 });
 
 const problemsRoute = createRoute({

@@ -48,14 +48,30 @@ async function refusal(response: Response): Promise<ApiError> {
     response.status,
     error?.code ?? "http",
     error?.message ?? fallback,
-    error?.position,
+    // The server counts columns from 1.
+    error?.position === undefined ? undefined : error.position - 1,
   );
+}
+
+declare global {
+  interface Window {
+    /** What `public/boot.js` has asked for already. */
+    spanwiseEarly?: { url: string; response: Promise<Response> };
+  }
+}
+
+/** The answer to a request that began before the application was there; each is used once. */
+function takeEarly(target: string): Promise<Response> | undefined {
+  const early = window.spanwiseEarly;
+  if (early?.url !== target) return undefined;
+  delete window.spanwiseEarly;
+  return early.response;
 }
 
 async function request(target: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(target, { credentials: "same-origin", ...init });
+    response = await (takeEarly(target) ?? fetch(target, { credentials: "same-origin", ...init }));
   } catch (cause) {
     if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
     throw new ApiError(0, "unreachable", "the server cannot be reached");
@@ -126,6 +142,8 @@ export const api = {
 export interface LiveHandlers {
   onTrace: (summary: TraceSummary) => void;
   onState: (connected: boolean) => void;
+  /** More arrived than the server sends one by one: the list should be asked for again. */
+  onSkipped: () => void;
 }
 
 /** Follows new and growing traces until the returned function is called. */
@@ -135,8 +153,11 @@ export function followTraces(q: string, handlers: LiveHandlers): () => void {
     handlers.onTrace(JSON.parse(event.data) as TraceSummary);
   };
   source.addEventListener("open", () => handlers.onState(true));
-  source.addEventListener("error", () => handlers.onState(false));
-  source.addEventListener("message", receive);
+  source.addEventListener("error", (event) => {
+    // The server's own events of this name carry data and do not end the stream.
+    if (!(event instanceof MessageEvent)) handlers.onState(false);
+  });
+  source.addEventListener("skipped", handlers.onSkipped);
   source.addEventListener("trace", receive);
   return () => source.close();
 }

@@ -69,7 +69,7 @@ export interface LlmOutline {
   time_to_first_token_ns?: Nanos | null;
   finish_reasons?: string[] | null;
   agent?: { name: string | null; id: string | null } | null;
-  tool?: ToolRun | null;
+  tool_name?: string | null;
   error?: { type: string | null; message: string | null } | null;
 }
 
@@ -125,6 +125,7 @@ export interface Llm extends LlmOutline {
   input_messages?: Message[];
   output_messages?: Message[];
   tool_definitions?: Json[];
+  tool?: ToolRun | null;
   documents?: RetrievedDocument[];
   input_value?: Json;
   output_value?: Json;
@@ -197,12 +198,16 @@ export interface Stats {
 
 export interface IngestProblem {
   time_unix_nano: string;
+  /** `rejected` (a span), `refused` (a request) or `repaired`. */
+  outcome?: string;
   kind: string;
   reason: string;
   source?: string | null;
+  service?: string | null;
   fix?: string | null;
   span_name?: string | null;
   trace_id?: string | null;
+  span_id?: string | null;
   count?: number;
 }
 

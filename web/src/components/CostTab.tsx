@@ -1,9 +1,9 @@
 /** Tokens and money of one call, and where each number came from. */
 
 import type { Span } from "../api/types";
-import { totalTokens, usageLines } from "../model/cost";
-import { formatCost, formatCount, formatDuration, NONE } from "../model/format";
-import { modelOf, type SpanNode } from "../model/tree";
+import { usageLines } from "../model/cost";
+import { formatCount, formatDuration, formatExactCost, NONE } from "../model/format";
+import { modelOf, type SpanNode, totalTokens } from "../model/tree";
 import { Notice } from "./basics";
 
 export function CostTab({ span, node }: { span: Span; node: SpanNode }) {
@@ -19,10 +19,10 @@ export function CostTab({ span, node }: { span: Span; node: SpanNode }) {
   return (
     <div className="cost">
       <div className="cost-figure">
-        <b>{formatCost(llm.cost_usd)}</b>
+        <b>{llm.cost_usd == null ? NONE : formatExactCost(llm.cost_usd)}</b>
         <span className="muted">{costExplanation(span, total)}</span>
       </div>
-      {llm.usage && (
+      {llm.usage && total !== null && (
         <table className="usage-table">
           <tbody>
             {usageLines(llm.usage).map((line) => (

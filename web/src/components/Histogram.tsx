@@ -76,16 +76,13 @@ export function Histogram({
 }
 
 function BarColumn({ bar, max, hovered }: { bar: Bar; max: number; hovered: boolean }) {
-  // A single span among thousands must still be seen.
-  const height = bar.count === 0 ? 0 : Math.max(6, (bar.count / max) * 100);
-  const errors = bar.errors === 0 ? 0 : Math.max(3, (bar.errors / max) * 100);
+  // By the root of the count: a single span among thousands must still be seen.
+  const height = bar.count === 0 ? 0 : Math.max(8, Math.sqrt(bar.count / max) * 100);
+  const errors = bar.errors === 0 ? 0 : Math.max(10, (bar.errors / bar.count) * 100);
   return (
     <div className="bar" data-hovered={hovered || undefined}>
       <div className="bar-count" style={{ height: `${height}%` }}>
-        <div
-          className="bar-errors"
-          style={{ height: `${height ? (errors / height) * 100 : 0}%` }}
-        />
+        <div className="bar-errors" style={{ height: `${errors}%` }} />
       </div>
     </div>
   );

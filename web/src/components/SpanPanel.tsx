@@ -5,7 +5,7 @@ import { useMemo, useState } from "react";
 import type { Span } from "../api/types";
 import { formatDuration, plural } from "../model/format";
 import { selfTimeNs } from "../model/timing";
-import { modelOf, type SpanNode, type Tree } from "../model/tree";
+import { modelOf, type SpanNode, type Tree, totalTokens } from "../model/tree";
 import { spanOptions } from "../queries";
 import { AttributesTab } from "./AttributesTab";
 import { CopyButton, ErrorNotice, Skeleton, type Tab, Tabs } from "./basics";
@@ -72,7 +72,8 @@ function tabsOf(node: SpanNode, span: Span | undefined): Tab<PanelTab>[] {
     },
     { id: "raw", label: "Raw", key: "r" },
   ];
-  const hasUsage = node.span.llm?.usage || node.span.llm?.cost_usd != null;
+  const { usage, cost_usd } = node.span.llm ?? {};
+  const hasUsage = totalTokens(usage) !== null || cost_usd != null;
   if (hasUsage) tabs.push({ id: "cost", label: "Cost", key: "c" });
   return tabs;
 }

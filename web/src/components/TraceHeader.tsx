@@ -11,6 +11,7 @@ import {
   formatCost,
   formatCount,
   formatDuration,
+  formatExactCost,
   formatInstant,
   formatPercent,
   nanosToMs,
@@ -113,11 +114,15 @@ function Totals({ trace, tree }: { trace: Trace; tree: Tree }) {
           value={formatCost(trace.cost_usd)}
           extra={totals.unpriced > 0 ? `${totals.unpriced} unpriced` : undefined}
           title={
-            trace.cost_usd === null ? "No price is known for these models" : `$${trace.cost_usd}`
+            trace.cost_usd === null
+              ? "No price is known for these models"
+              : formatExactCost(trace.cost_usd)
           }
         />
       )}
-      {hasModelCalls && <TokenTotal trace={trace} cached={totals.cacheRead} />}
+      {hasModelCalls && trace.total_tokens !== null && (
+        <TokenTotal trace={trace} cached={totals.cacheRead} />
+      )}
       <Total
         label="Spans"
         value={formatCount(trace.span_count)}

@@ -33,7 +33,8 @@ export function TraceTable(props: TraceTableProps) {
     count: traces.length + (hasMore ? 1 : 0),
     getScrollElement: () => box.current,
     estimateSize: () => ROW_HEIGHT,
-    overscan: 12,
+    overscan: 8,
+    initialRect: { width: 0, height: window.innerHeight },
     getItemKey: (i) => traces[i]?.trace_id ?? "more",
   });
   const items = rows.getVirtualItems();
@@ -109,35 +110,37 @@ function HeaderRow({
   onSort: (sort: string) => void;
 }) {
   return (
-    <div className="row head" role="row">
-      {columns.map((column) => {
-        const { sort: order } = column;
-        const active = order === sort;
-        return (
-          <div
-            key={column.id}
-            className="cell"
-            role="columnheader"
-            data-align={column.align}
-            aria-sort={active ? "descending" : undefined}
-          >
-            {order ? (
-              <button
-                type="button"
-                className="sort"
-                data-active={active || undefined}
-                title={`Sort by ${column.label.toLowerCase()}, largest first`}
-                onClick={() => onSort(order)}
-              >
-                {column.label}
-                {active && <Icon name="down" size={12} />}
-              </button>
-            ) : (
-              column.label || <span className="visually-hidden">Status</span>
-            )}
-          </div>
-        );
-      })}
+    <div className="table-head" role="rowgroup">
+      <div className="row head" role="row">
+        {columns.map((column) => {
+          const { sort: order } = column;
+          const active = order === sort;
+          return (
+            <div
+              key={column.id}
+              className="cell"
+              role="columnheader"
+              data-align={column.align}
+              aria-sort={active ? "descending" : undefined}
+            >
+              {order ? (
+                <button
+                  type="button"
+                  className="sort"
+                  data-active={active || undefined}
+                  title={`Sort by ${column.label.toLowerCase()}, largest first`}
+                  onClick={() => onSort(order)}
+                >
+                  {column.label}
+                  {active && <Icon name="down" size={12} />}
+                </button>
+              ) : (
+                column.label || <span className="visually-hidden">Status</span>
+              )}
+            </div>
+          );
+        })}
+      </div>
     </div>
   );
 }
@@ -199,12 +202,14 @@ export function TableSkeleton({ columns }: { columns: Column[] }) {
       aria-label="Loading traces"
       style={{ "--columns": template } as React.CSSProperties}
     >
-      <div className="row head">
-        {columns.map((column) => (
-          <div key={column.id} className="cell" data-align={column.align}>
-            {column.label}
-          </div>
-        ))}
+      <div className="table-head">
+        <div className="row head">
+          {columns.map((column) => (
+            <div key={column.id} className="cell" data-align={column.align}>
+              {column.label}
+            </div>
+          ))}
+        </div>
       </div>
       <div className="table-body">
         {Array.from({ length: 14 }, (_, i) => (

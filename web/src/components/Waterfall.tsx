@@ -10,10 +10,9 @@ import {
   useRef,
   useState,
 } from "react";
-import { totalTokens } from "../model/cost";
 import { formatCompact, formatCost, formatDuration, plural } from "../model/format";
 import { axisTicks } from "../model/timing";
-import { modelOf, type SpanNode, type Tree } from "../model/tree";
+import { isModelCall, modelOf, type SpanNode, type Tree } from "../model/tree";
 import { Icon, OperationIcon } from "./Icon";
 import { Minimap } from "./Minimap";
 import { FULL_VIEW, type View } from "./view";
@@ -47,7 +46,8 @@ export function Waterfall(props: WaterfallProps) {
     count: rows.length,
     getScrollElement: () => box.current,
     estimateSize: () => ROW_HEIGHT,
-    overscan: 16,
+    overscan: 12,
+    initialRect: { width: 0, height: window.innerHeight },
   });
   const at = rows.indexOf(selected);
   useEffect(() => {
@@ -184,7 +184,7 @@ function Axis({
       <div className="axis-ticks">
         {axisTicks(from, to, 4).map((tick) => {
           const x = (tick - from) / (to - from);
-          return x > 0.93 ? null : (
+          return x > 0.87 ? null : (
             <span key={tick} style={{ left: `${x * 100}%` }}>
               {tick === 0 ? "0" : formatDuration(tick)}
             </span>
@@ -271,8 +271,12 @@ const SpanRow = memo(function SpanRow(props: SpanRowProps) {
         <span className="span-extra">{extraOf(node)}</span>
       </div>
       <BarCell node={node} from={props.from} to={props.to} />
-      <div className="span-number">{llm?.usage ? formatCompact(totalTokens(llm.usage)) : ""}</div>
-      <div className="span-number">{llm?.cost_usd != null ? formatCost(llm.cost_usd) : ""}</div>
+      <div className="span-number" data-sum={isModelCall(node) ? undefined : true}>
+        {node.tokens !== null && formatCompact(node.tokens)}
+      </div>
+      <div className="span-number" data-sum={isModelCall(node) ? undefined : true}>
+        {node.costUsd !== null && formatCost(node.costUsd)}
+      </div>
     </div>
   );
 });
@@ -311,7 +315,7 @@ function BarCell({ node, from, to }: { node: SpanNode; from: number; to: number 
               labelOnLeft
                 ? { right: `calc(${100 - clippedLeft}% + 5px)` }
                 : right > 82
-                  ? { right: 5 }
+                  ? { right: `calc(${100 - right}% + 4px)` }
                   : { left: `calc(${right}% + 5px)` }
             }
           >

@@ -8,6 +8,7 @@ import {
   formatCost,
   formatCount,
   formatDuration,
+  formatExactCost,
   formatInstant,
   NONE,
   nanosToMs,
@@ -38,7 +39,7 @@ export const COLUMNS: readonly Column[] = [
   {
     id: "name",
     label: "Name",
-    width: "minmax(150px, 1fr)",
+    width: "minmax(180px, 1.15fr)",
     from: 0,
     cell: (trace) => (
       <>
@@ -107,7 +108,7 @@ export const COLUMNS: readonly Column[] = [
   {
     id: "spans",
     label: "Spans",
-    width: "66px",
+    width: "84px",
     align: "right",
     from: 960,
     cell: (trace) => (
@@ -124,7 +125,7 @@ export const COLUMNS: readonly Column[] = [
   {
     id: "session",
     label: "User · session",
-    width: "minmax(80px, 132px)",
+    width: "minmax(90px, 150px)",
     from: 1300,
     cell: (trace) => (
       <span title={`user ${trace.user_id || NONE}\nsession ${trace.session_id || NONE}`}>
@@ -170,7 +171,7 @@ export function chosenColumns(chosen: string | undefined, pageWidth: number): Co
 
 function costTitle(trace: TraceSummary): string {
   if (trace.cost_usd === null) return "No price is known for these model calls";
-  const exact = `$${trace.cost_usd}`;
+  const exact = formatExactCost(trace.cost_usd);
   return trace.cost_complete ? exact : `${exact} — some model calls have no known price`;
 }
 
@@ -214,9 +215,9 @@ function oneLine(text: string): string {
   return text.slice(0, 240).replace(/\s+/g, " ").trim();
 }
 
-/** The bar grows with the root of the duration, so that short and long can both be compared. */
+/** The bar grows with the duration's order of magnitude: a long outlier leaves the rest readable. */
 function DurationCell({ ns, maxNs }: { ns: number; maxNs: number }) {
-  const width = maxNs > 0 ? Math.sqrt(ns / maxNs) * 100 : 0;
+  const width = (Math.log1p(ns / 1e6) / Math.log1p(maxNs / 1e6)) * 100;
   return (
     <span className="duration-cell">
       {formatDuration(ns)}

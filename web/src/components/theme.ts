@@ -1,4 +1,4 @@
-/** The theme choice; `public/theme.js` applies it before the first paint and on every change. */
+/** The theme choice; `public/boot.js` applies it before the first paint and on every change. */
 
 import { useEffect, useState } from "react";
 

@@ -1,5 +1,6 @@
 /** Follows the server's live stream and merges it into the list. */
 
+import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { followTraces } from "../api/client";
 import type { TraceSummary } from "../api/types";
@@ -22,6 +23,7 @@ export function useLiveTraces(
   isKnown: (traceId: string) => boolean,
   hold: boolean,
 ): LiveTraces {
+  const queryClient = useQueryClient();
   const [list, setList] = useState(NOTHING_LIVE);
   const [connected, setConnected] = useState(false);
   const [fresh, setFresh] = useState<ReadonlySet<string>>(new Set());
@@ -35,6 +37,7 @@ export function useLiveTraces(
     const stop = followTraces(q, {
       onTrace: (summary) => arrived.push(summary),
       onState: setConnected,
+      onSkipped: () => queryClient.invalidateQueries({ queryKey: ["traces"] }),
     });
     const timer = setInterval(() => {
       if (arrived.length === 0) return;
@@ -49,7 +52,7 @@ export function useLiveTraces(
       stop();
       clearInterval(timer);
     };
-  }, [q, enabled]);
+  }, [q, enabled, queryClient]);
 
   return { list, connected, fresh, release: () => setList(release) };
 }

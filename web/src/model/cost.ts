@@ -2,7 +2,7 @@
 
 import type { Usage } from "../api/types";
 import { modelCalls } from "./timing";
-import type { Tree } from "./tree";
+import { add, type Tree, totalTokens } from "./tree";
 
 /** Sums over model calls; `null` where no call reported the number. */
 export interface UsageTotals {
@@ -33,19 +33,8 @@ export function usageTotals(tree: Tree): UsageTotals {
   return totals;
 }
 
-function add(sum: number | null, value: number | null | undefined): number | null {
-  return isKnown(value) ? (sum ?? 0) + value : sum;
-}
-
 export function isKnown(value: number | null | undefined): value is number {
   return value !== null && value !== undefined;
-}
-
-export function totalTokens(usage: Usage | null | undefined): number | null {
-  if (!usage) return null;
-  if (isKnown(usage.total)) return usage.total;
-  if (!isKnown(usage.input) && !isKnown(usage.output)) return null;
-  return (usage.input ?? 0) + (usage.output ?? 0);
 }
 
 export interface UsageLine {

@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { formatAgo, formatBytes, formatCompact, formatCost, formatDuration } from "./format";
+import {
+  formatAgo,
+  formatBytes,
+  formatCompact,
+  formatCost,
+  formatDuration,
+  formatExactCost,
+} from "./format";
 
 test("durations", () => {
   const cases: [number | null, string][] = [
@@ -22,14 +29,14 @@ test("money that is not nothing never reads as nothing", () => {
   const cases: [number | null, string][] = [
     [null, "–"],
     [0, "$0"],
-    [0.00000001, "<$0.000001"],
-    [0.0000123, "$0.000012"],
+    [0.00000001, "<$0.0001"],
     [0.00421, "$0.0042"],
     [0.1234, "$0.123"],
     [12.345, "$12.35"],
     [4321.9, "$4,322"],
   ];
   for (const [usd, text] of cases) expect(formatCost(usd)).toBe(text);
+  expect([0.00000001, 1.5, 2].map(formatExactCost)).toEqual(["$0.00000001", "$1.5", "$2"]);
 });
 
 test("compact counts", () => {

@@ -54,8 +54,12 @@ export function formatCost(usd: number | null | undefined): string {
   if (usd >= 1000) return `$${WHOLE.format(usd)}`;
   if (usd >= 1) return `$${usd.toFixed(2)}`;
   if (usd >= 0.01) return `$${usd.toFixed(3)}`;
-  if (usd >= 0.0001) return `$${usd.toFixed(4)}`;
-  return usd < 0.000001 ? "<$0.000001" : `$${usd.toFixed(6)}`;
+  return usd < 0.0001 ? "<$0.0001" : `$${usd.toFixed(4)}`;
+}
+
+/** All the digits there are, down to the nano-dollar. */
+export function formatExactCost(usd: number): string {
+  return `$${usd.toFixed(9).replace(/0+$/, "").replace(/\.$/, "")}`;
 }
 
 export function formatBytes(n: number): string {

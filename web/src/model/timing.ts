@@ -1,6 +1,6 @@
 /** Where the time of a trace went. */
 
-import type { SpanNode, Tree } from "./tree";
+import { isModelCall, type SpanNode, type Tree } from "./tree";
 
 interface Interval {
   from: number;
@@ -30,15 +30,13 @@ export function selfTimeNs(node: SpanNode): number {
   return Math.max(0, node.durationNs - unionLength(covered.filter((c) => c.to > c.from)));
 }
 
-const MODEL_CALLS = new Set(["chat", "completion", "embedding", "rerank"]);
-
 /** Model calls that contain no other model call, so that a wrapper is not counted twice. */
 export function modelCalls(tree: Tree): SpanNode[] {
   const contains = new Set<SpanNode>();
   const calls: SpanNode[] = [];
   for (let i = tree.nodes.length - 1; i >= 0; i--) {
     const node = tree.nodes[i] as SpanNode;
-    const isCall = MODEL_CALLS.has(node.span.llm?.operation ?? "");
+    const isCall = isModelCall(node);
     if (isCall && !contains.has(node)) calls.push(node);
     if (node.parent && (isCall || contains.has(node))) contains.add(node.parent);
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { span } from "./testing";
+import { chat, span } from "./testing";
 import { buildTree, collapsedToDepth, matchNodes, revealed, type Tree, visibleNodes } from "./tree";
 
 function drawing(tree: Tree): string[] {
@@ -58,6 +58,23 @@ test("collapsing hides what is below, revealing opens the way", () => {
   expect(visibleNodes(tree, collapsed).map((n) => n.span.name)).toEqual(["root", "x", "z"]);
   const y = tree.byId.get("y");
   expect(y && visibleNodes(tree, revealed(collapsed, y)).length).toBe(4);
+});
+
+test("tokens and money add up, and nested calls count once", () => {
+  const tree = buildTree([
+    span("root", null, 0, 100),
+    chat("wrapper", "root", 1, 50, { input: 10, output: 1 }, 0.5),
+    chat("inner", "wrapper", 2, 40, { input: 10, output: 1 }, 0.25),
+    chat("second", "root", 60, 10, { input: 20, output: 2 }, 0.5),
+    span("other", "root", 80, 10),
+  ]);
+  expect(tree.nodes.map((node) => [node.tokens, node.costUsd])).toEqual([
+    [33, 0.75],
+    [11, 0.25],
+    [11, 0.25],
+    [22, 0.5],
+    [null, null],
+  ]);
 });
 
 test("the filter looks at names, models and errors", () => {

@@ -1,6 +1,6 @@
 /** A trace's spans as a tree, with every time relative to the start of the trace. */
 
-import type { LlmOutline, Nanos, SpanOutline } from "../api/types";
+import type { LlmOutline, Nanos, SpanOutline, Usage } from "../api/types";
 
 export interface SpanNode {
   readonly span: SpanOutline;
@@ -20,6 +20,9 @@ export interface SpanNode {
   descendants: number;
   /** Errors in it and below. */
   errors: number;
+  /** Tokens and dollars of the model calls in it and below, the innermost of nested ones. */
+  tokens: number | null;
+  costUsd: number | null;
 }
 
 export interface Tree {
@@ -138,16 +141,41 @@ function makeNode(draft: Draft, parent: SpanNode | null, base: bigint, order: nu
     isOrphan: parent === null && Boolean(span.parent_span_id),
     descendants: 0,
     errors: isError ? 1 : 0,
+    tokens: null,
+    costUsd: null,
   };
 }
 
 function sumUpwards(nodes: SpanNode[]): void {
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i] as SpanNode;
+    // A call whose own calls are recorded below it counts as their sum.
+    if (isModelCall(node)) {
+      node.tokens ??= totalTokens(node.span.llm?.usage);
+      node.costUsd ??= node.span.llm?.cost_usd ?? null;
+    }
     if (!node.parent) continue;
+    node.parent.tokens = add(node.parent.tokens, node.tokens);
+    node.parent.costUsd = add(node.parent.costUsd, node.costUsd);
     node.parent.descendants += node.descendants + 1;
     node.parent.errors += node.errors;
   }
+}
+
+const MODEL_CALLS = new Set(["chat", "completion", "embedding", "rerank"]);
+
+export function isModelCall(node: SpanNode): boolean {
+  return MODEL_CALLS.has(node.span.llm?.operation ?? "");
+}
+
+/** Input plus output where the total is not given; `null` when nothing is known. */
+export function totalTokens(usage: Usage | null | undefined): number | null {
+  return usage?.total ?? add(usage?.input ?? null, usage?.output);
+}
+
+/** A sum in which unknown is not zero. */
+export function add(sum: number | null, value: number | null | undefined): number | null {
+  return value === null || value === undefined ? sum : (sum ?? 0) + value;
 }
 
 /** The rows of the waterfall: every node no ancestor of which is collapsed. */
@@ -191,7 +219,7 @@ function searchable({ span, isError }: SpanNode): string {
   const words = [span.name, span.service, span.kind, span.span_id, isError ? "error" : ""];
   if (span.status.message) words.push(span.status.message);
   if (llm)
-    words.push(llm.operation, modelOf(llm) ?? "", llm.tool?.name ?? "", llm.agent?.name ?? "");
+    words.push(llm.operation, modelOf(llm) ?? "", llm.tool_name ?? "", llm.agent?.name ?? "");
   return words.join(" ").toLowerCase();
 }
 

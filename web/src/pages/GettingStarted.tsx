@@ -64,5 +64,8 @@ export function GettingStarted() {
 function useFirstTrace(onArrival: () => void) {
   useQuery({ ...anyTraceOptions, refetchInterval: 3000 });
   const arrived = useRef(onArrival);
-  useEffect(() => followTraces("", { onTrace: () => arrived.current(), onState: () => {} }), []);
+  useEffect(() => {
+    const refresh = () => arrived.current();
+    return followTraces("", { onTrace: refresh, onSkipped: refresh, onState: () => {} });
+  }, []);
 }

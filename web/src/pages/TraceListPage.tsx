@@ -1,6 +1,6 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { useCallback, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { ApiError } from "../api/client";
 import type { TraceSummary } from "../api/types";
 import { ErrorNotice, Notice } from "../components/basics";
@@ -19,12 +19,18 @@ import { formatAgo, nanosToMs, plural } from "../model/format";
 import { mergeLive } from "../model/live";
 import { toggleTerm } from "../model/query";
 import { DEFAULT_PRESET, type TimeRange } from "../model/range";
-import { anyTraceOptions, histogramOptions, outlineOptions, traceListOptions } from "../queries";
+import {
+  anyTraceOptions,
+  histogramOptions,
+  NEWEST_FIRST,
+  outlineOptions,
+  traceListOptions,
+} from "../queries";
 import type { ListSearch } from "../router";
 import { GettingStarted } from "./GettingStarted";
+import { loadTracePage } from "./loadTracePage";
 
 const route = getRouteApi("/");
-const NEWEST_FIRST = "-start_time";
 
 export function TraceListPage() {
   const search = route.useSearch();
@@ -54,6 +60,8 @@ export function TraceListPage() {
   const input = useRef<HTMLInputElement>(null);
   const problem = searchProblem(query.error);
   useListKeys({ list, navigate, set, isLive, input });
+
+  usePreloadedTracePage(query.data !== undefined);
 
   const isEmptyServer = !q && list.rows.length === 0 && anyTrace.data === null;
   if (isEmptyServer && query.data) return <GettingStarted />;
@@ -117,6 +125,17 @@ export function TraceListPage() {
       </div>
     </div>
   );
+}
+
+/** How long after the list is there: its own painting comes first. */
+const PRELOAD_AFTER_MS = 500;
+
+function usePreloadedTracePage(ready: boolean) {
+  useEffect(() => {
+    if (!ready) return;
+    const timer = setTimeout(loadTracePage, PRELOAD_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, [ready]);
 }
 
 /** Pages and live arrivals as one list, with the row that the keyboard is on. */

@@ -29,7 +29,11 @@ export function mockHandler(options: MockOptions = {}): Handler {
     } catch (error) {
       const refusal = error instanceof Refusal ? error : new Refusal(500, String(error));
       json(response, refusal.status, {
-        error: { code: refusal.code, message: refusal.message, position: refusal.position },
+        error: {
+          code: refusal.code,
+          message: refusal.message,
+          position: refusal.position === undefined ? undefined : refusal.position + 1,
+        },
       });
     }
     return true;
@@ -210,7 +214,8 @@ function numbersOf(llm: Llm): Llm {
   delete rest.input_value;
   delete rest.output_value;
   delete rest.parameters;
-  if (rest.tool) rest.tool = { name: rest.tool.name ?? null };
+  rest.tool_name = rest.tool?.name ?? null;
+  delete rest.tool;
   return rest;
 }
 

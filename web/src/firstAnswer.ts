@@ -1,0 +1,16 @@
+/** Puts what `public/boot.js` has asked for where the first render finds it. */
+
+import type { QueryClient } from "@tanstack/react-query";
+import { loadTracePage } from "./pages/loadTracePage";
+import { DEFAULT_LIST, outlineOptions, traceListOptions } from "./queries";
+
+/** Painting once, with the answer, is faster than painting a skeleton first. */
+export async function firstAnswer(queryClient: QueryClient): Promise<void> {
+  if (!window.spanwiseEarly) return;
+  const traceId = /^\/traces\/([0-9a-f]{32})$/.exec(location.pathname)?.[1];
+  if (traceId) {
+    await Promise.all([queryClient.prefetchQuery(outlineOptions(traceId)), loadTracePage()]);
+  } else {
+    await queryClient.prefetchInfiniteQuery(traceListOptions(DEFAULT_LIST));
+  }
+}
