@@ -29,6 +29,9 @@ pub struct StoredSpan {
 /// The attribute under which a log record's body is kept.
 pub const LOG_BODY_KEY: &str = "spanwise.log.body";
 
+/// The attribute under which a log record's severity number is kept, if it has one.
+pub const LOG_SEVERITY_KEY: &str = "spanwise.log.severity_number";
+
 /// What a stored row is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]

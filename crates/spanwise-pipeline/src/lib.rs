@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use spanwise_model::genai::{Cost, CostSource, Facts};
 use spanwise_model::price::{PriceTable, Terms};
-use spanwise_model::stored::LOG_BODY_KEY;
+use spanwise_model::stored::{LOG_BODY_KEY, LOG_SEVERITY_KEY};
 use spanwise_model::{
     Batch, Kind, LogEvent, Rejection, RowRole, Span, Status, StoredSpan, Str, Warning,
 };
@@ -133,6 +133,9 @@ fn log_row(
 ) -> StoredSpan {
     let mut attributes = log.attributes;
     attributes.push(Str::from_static(LOG_BODY_KEY), log.body);
+    if log.severity_number != 0 {
+        attributes.push(Str::from_static(LOG_SEVERITY_KEY), i64::from(log.severity_number));
+    }
     let mut span = Span {
         trace_id: log.trace_id,
         span_id: log.span_id,

@@ -482,6 +482,7 @@ fn log_records_become_rows_with_previews() {
     assert_eq!((processed.n_spans, processed.n_unrelated_logs), (0, 3));
     let row = &processed.stored[0];
     assert_eq!(row.role, RowRole::LogEvent);
+    assert_eq!(row.span.attributes.get(LOG_SEVERITY_KEY), Some(&Value::Int(9)));
     assert_eq!(row.span.start_time_unix_nano, START);
     assert_eq!((&*row.facts.input_preview, row.facts.input_is_message), ("hello", true));
     assert!(llm_view(row, &[]).is_none());
