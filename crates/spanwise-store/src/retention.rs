@@ -32,7 +32,7 @@ fn expired(
     retain_for: Option<Duration>,
     retain_bytes: Option<u64>,
 ) -> Vec<usize> {
-    let horizon = retain_for.map(|age| now.saturating_sub(age).as_nanos() as u64).unwrap_or(0);
+    let horizon = retain_for.map_or(0, |age| now.saturating_sub(age).as_nanos() as u64);
     let mut newest_first: Vec<usize> = (0..segments.len()).collect();
     newest_first.sort_by_key(|&at| std::cmp::Reverse(segments[at].max_received));
     let mut bytes = 0;

@@ -123,17 +123,18 @@ impl From<SegmentError> for SealError {
 impl Store {
     /// Opens a data folder, making it if it is missing. Spans that were logged but are not in a
     /// segment are made again with `replay`.
+    #[expect(clippy::needless_pass_by_value, reason = "it is shared with whoever accepts spans")]
     pub fn open(config: Config, replay: Arc<Replay>) -> Result<Store, OpenError> {
-        Store::open_with(config, replay, Hooks::default())
+        Store::open_with(config, &*replay, Hooks::default())
     }
 
     /// As [`open`](Self::open), with something in place of the outside world.
     pub fn open_with(
         config: Config,
-        replay: Arc<Replay>,
+        replay: &Replay,
         hooks: Hooks,
     ) -> Result<Store, OpenError> {
-        open::open(config, &*replay, hooks)
+        open::open(config, replay, hooks)
     }
 
     /// Makes a body durable and its spans visible. `Ok` means that both are done; an error means
@@ -274,7 +275,7 @@ impl Snapshot {
     ) -> Result<Vec<StoredSpan>, QueryError> {
         let mut rows = Vec::new();
         for segment in &self.segments {
-            rows.append(&mut segment.trace(project, id, detail).map_err(storage)?);
+            rows.append(&mut segment.trace(project, id, detail).map_err(|e| storage(&e))?);
         }
         rows.extend(self.live.trace(project, id).map(|row| StoredSpan::clone(row)));
         let key = |row: &StoredSpan| {
@@ -287,6 +288,6 @@ impl Snapshot {
     }
 }
 
-fn storage(error: SegmentError) -> QueryError {
+fn storage(error: &SegmentError) -> QueryError {
     QueryError::Storage(error.to_string())
 }

@@ -30,10 +30,12 @@ pub(super) fn open(config: Config, replay: &Replay, hooks: Hooks) -> Result<Stor
     let log_mark = catalog.log_mark();
     let mut recovery = Recovery::default();
     let recovered = recover(&folder.wal(), log_mark, config.repair, |records| {
-        bodies.extend(replay_all(records, replay));
+        bodies.extend(replay_all(&records, replay));
     })?;
     let mut recent = RecentBodies::default();
-    catalog.bodies().iter().for_each(|mark| drop(recent.insert(*mark)));
+    for mark in catalog.bodies() {
+        recent.insert(*mark);
+    }
     report(&recovered, &mut set_aside);
     let Recovered { files, next_sequence, n_records, torn_bytes, .. } = recovered;
     let wal_files = Arc::new(files);
@@ -102,7 +104,7 @@ fn report(recovered: &Recovered, set_aside: &mut Vec<SetAside>) {
 type Body = (u64, BodyMark, Vec<Arc<StoredSpan>>);
 
 /// Makes the spans of logged bodies again, on all processors, in order.
-fn replay_all(records: Vec<Logged>, replay: &Replay) -> Vec<Body> {
+fn replay_all(records: &[Logged], replay: &Replay) -> Vec<Body> {
     let n_threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let n_each = records.len().div_ceil(n_threads).max(1);
     let replay_each = |records: &[Logged]| -> Vec<Body> {

@@ -1,0 +1,154 @@
+//! What the store refuses, and how it says so.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use spanwise_store::{AppendError, Config, Hooks, OpenError};
+
+use crate::batches::{append, append_all, check, config, open, open_with, trace};
+
+#[test]
+fn a_second_store_on_the_same_folder_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(config(dir.path())).unwrap();
+    let refused = open(config(dir.path())).unwrap_err();
+    assert!(
+        matches!(refused, OpenError::Locked { pid: Some(pid), .. } if pid == std::process::id())
+    );
+    assert!(refused.to_string().contains("in use by another spanwise process"), "{refused}");
+    drop(store);
+    open(config(dir.path())).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let refused = open(config(&path)).unwrap_err();
+        assert!(matches!(refused, OpenError::NotWritable { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("cannot be written"), "{refused}");
+    }
+}
+
+#[test]
+fn a_folder_of_a_newer_version_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(config(dir.path())).unwrap());
+    std::fs::write(dir.path().join("format"), "spanwise-store 2\n").unwrap();
+    let refused = open(config(dir.path())).unwrap_err();
+    assert!(refused.to_string().contains("use a newer spanwise"), "{refused}");
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_answers_queries() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = Arc::new(AtomicU64::new(1000));
+    let seen = Arc::clone(&free);
+    let hooks = Hooks::default().with_free_bytes(move |_| Ok(seen.load(Ordering::Relaxed)));
+    let config = Config { min_free_bytes: 2000, ..config(dir.path()) };
+    let store = open_with(config, hooks);
+    let refused = append(&store, &[(1, 1)]);
+    assert!(matches!(
+        refused,
+        Err(AppendError::DiskFull { free_bytes: 1000, min_free_bytes: 2000 })
+    ));
+    assert_eq!(trace(&store, 1), [0; 0]);
+}
+
+#[test]
+fn a_log_that_meets_a_full_disk_goes_on_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&full);
+    let hooks = Hooks::default().with_step(move |step| {
+        let fails = step == "wal.write" && seen.load(Ordering::Relaxed);
+        if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    let store = open_with(config(dir.path()), hooks);
+    append_all(&store, &[(1, 1)]);
+    full.store(true, Ordering::Relaxed);
+    assert!(matches!(append(&store, &[(1, 2)]), Err(AppendError::DiskFull { .. })));
+    full.store(false, Ordering::Relaxed);
+    append_all(&store, &[(1, 2)]);
+    assert_eq!(store.status().poisoned, None);
+    drop(store);
+    check(&open(config(dir.path())).unwrap(), [(1, 1), (1, 2)]);
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_taken_but_queries_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&fails);
+    let hooks = Hooks::default().with_step(move |step| {
+        let fails = step == "wal.sync" && seen.load(Ordering::Relaxed);
+        if fails { Err(io::Error::other("the disk is gone")) } else { Ok(()) }
+    });
+    let store = open_with(config(dir.path()), hooks);
+    append_all(&store, &[(1, 1)]);
+    fails.store(true, Ordering::Relaxed);
+    assert!(matches!(append(&store, &[(1, 2)]), Err(AppendError::LogFailed(_))));
+    fails.store(false, Ordering::Relaxed);
+    assert!(matches!(append(&store, &[(1, 3)]), Err(AppendError::LogFailed(_))));
+    assert!(store.status().poisoned.unwrap().contains("the disk is gone"));
+    assert_eq!(trace(&store, 1), [1]);
+    drop(store);
+    let store = open(config(dir.path())).unwrap();
+    assert!(trace(&store, 1).contains(&1));
+    append(&store, &[(1, 3)]).unwrap();
+}
+
+#[test]
+fn too_much_that_waits_to_be_sealed_is_refused_and_taken_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocked = Arc::new(AtomicBool::new(true));
+    let seen = Arc::clone(&blocked);
+    let hooks = Hooks::default().with_step(move |step| {
+        let fails = step == "segment.write" && seen.load(Ordering::Relaxed);
+        if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    let config = Config { max_live_bytes: 64 << 10, ..config(dir.path()) };
+    let store = open_with(config, hooks);
+    let mut taken = vec![];
+    let refused = loop {
+        let number = (1, taken.len() as u64 + 1);
+        match append(&store, &[number]) {
+            Ok(_) => taken.push(number),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(
+        refused,
+        AppendError::Overloaded { live_bytes, retry_after }
+            if live_bytes > 64 << 10 && !retry_after.is_zero()
+    ));
+    assert!(store.seal().is_err());
+    assert!(store.status().seal_failure.is_some());
+    blocked.store(false, Ordering::Relaxed);
+    while store.status().sealing > 0 {
+        std::thread::yield_now();
+    }
+    append_all(&store, &[(2, 1)]);
+    taken.push((2, 1));
+    check(&store, taken);
+}
+
+#[test]
+fn a_closed_store_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(config(dir.path())).unwrap();
+    store.close();
+    assert!(matches!(append(&store, &[(1, 1)]), Err(AppendError::Closed)));
+    store.close();
+}
+
+#[test]
+fn a_body_without_spans_is_not_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(config(dir.path())).unwrap();
+    append(&store, &[]).unwrap();
+    assert_eq!(store.status().wal_bytes, 0);
+}
