@@ -70,6 +70,8 @@ export interface LlmOutline {
   finish_reasons?: string[] | null;
   agent?: { name: string | null; id: string | null } | null;
   tool_name?: string | null;
+  input_preview?: string | null;
+  output_preview?: string | null;
   error?: { type: string | null; message: string | null } | null;
 }
 

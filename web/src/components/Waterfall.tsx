@@ -329,9 +329,10 @@ function BarCell({ node, from, to }: { node: SpanNode; from: number; to: number 
 
 /** What the name does not say: the model, or the service where it changes. */
 function extraOf(node: SpanNode): string {
-  const model = modelOf(node.span.llm);
-  if (model && !node.span.name.includes(model)) return model;
-  const { service } = node.span;
+  const { llm, name, service } = node.span;
+  const model = modelOf(llm);
+  const isNamed = [llm?.request_model, model].some((known) => known && name.includes(known));
+  if (model && !isNamed) return model;
   return service && service !== node.parent?.span.service ? service : "";
 }
 

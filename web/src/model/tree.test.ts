@@ -1,6 +1,14 @@
 import { expect, test } from "vitest";
 import { chat, span } from "./testing";
-import { buildTree, collapsedToDepth, matchNodes, revealed, type Tree, visibleNodes } from "./tree";
+import {
+  buildTree,
+  collapsedToDepth,
+  firstToShow,
+  matchNodes,
+  revealed,
+  type Tree,
+  visibleNodes,
+} from "./tree";
 
 function drawing(tree: Tree): string[] {
   return tree.nodes.map((node) => `${"  ".repeat(node.depth)}${node.span.name}`);
@@ -75,6 +83,15 @@ test("tokens and money add up, and nested calls count once", () => {
     [22, 0.5],
     [null, null],
   ]);
+});
+
+test("a silent root gives way to the last call that says something", () => {
+  const says = { operation: "chat" as const, output_preview: "Done." };
+  const calls = [span("a", "root", 1, 5, { llm: says }), span("b", "root", 9, 5, { llm: says })];
+  const silent = buildTree([span("root", null, 0, 50), ...calls]);
+  expect(firstToShow(silent)?.span.name).toBe("b");
+  const speaking = buildTree([span("root", null, 0, 50, { llm: says }), ...calls]);
+  expect(firstToShow(speaking)?.span.name).toBe("root");
 });
 
 test("the filter looks at names, models and errors", () => {

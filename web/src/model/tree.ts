@@ -223,6 +223,15 @@ function searchable({ span, isError }: SpanNode): string {
   return words.join(" ").toLowerCase();
 }
 
+/** What to show first: the root, unless it says nothing and a model call does. */
+export function firstToShow(tree: Tree): SpanNode | undefined {
+  const speaks = ({ span }: SpanNode) =>
+    Boolean(span.llm?.input_preview || span.llm?.output_preview);
+  const root = tree.nodes[0];
+  if (!root || speaks(root)) return root;
+  return tree.nodes.findLast((node) => isModelCall(node) && speaks(node)) ?? root;
+}
+
 /** The model to show: the one that answered, else the one that was asked for. */
 export function modelOf(llm: LlmOutline | null | undefined): string | null {
   return llm?.response_model || llm?.request_model || null;

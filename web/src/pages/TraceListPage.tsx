@@ -11,6 +11,7 @@ import { Icon } from "../components/Icon";
 import { useKeys } from "../components/keys";
 import { useNow } from "../components/now";
 import { SearchBar, type SearchProblem } from "../components/SearchBar";
+import { SearchHelp } from "../components/SearchHelp";
 import { TimeRangePicker } from "../components/TimeRangePicker";
 import { TableSkeleton, TraceTable } from "../components/TraceTable";
 import { useLiveTraces } from "../components/useLiveTraces";
@@ -99,6 +100,7 @@ export function TraceListPage() {
           </button>
         )}
         {query.isPending && <TableSkeleton columns={columns} />}
+        {problem && !query.data && <SearchHelp onTry={(text) => set({ q: text })} />}
         {query.error && !problem && !query.data && (
           <ErrorNotice error={query.error} retry={() => query.refetch()} />
         )}

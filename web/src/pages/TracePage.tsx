@@ -13,6 +13,7 @@ import { FULL_VIEW, type View, Waterfall } from "../components/Waterfall";
 import {
   buildTree,
   collapsedToDepth,
+  firstToShow,
   matchNodes,
   revealed,
   type SpanNode,
@@ -111,7 +112,8 @@ function useRows(tree: Tree, spanId: string | undefined, filter: string, set: Se
   );
   const visible = useMemo(() => visibleNodes(tree, collapsed), [tree, collapsed]);
   const matches = useMemo(() => matchNodes(tree, filter), [tree, filter]);
-  const selected = (spanId && tree.byId.get(spanId)) || (tree.nodes[0] as SpanNode);
+  const preferred = useMemo(() => firstToShow(tree) as SpanNode, [tree]);
+  const selected = (spanId && tree.byId.get(spanId)) || preferred;
 
   const select = useCallback(
     (node: SpanNode) => {

@@ -63,7 +63,9 @@ test("how soon the list and a trace are usable is measured", async () => {
   }
   for (const [name, times] of Object.entries(measured)) {
     const median = times.sort((a, b) => a - b)[2] ?? Number.NaN;
-    console.log(`usable after: ${name} ${median.toFixed(0)} ms (median of ${times.length}, bar 300)`);
+    console.log(
+      `usable after: ${name} ${median.toFixed(0)} ms (median of ${times.length}, bar 300)`,
+    );
     expect(median).toBeGreaterThan(0);
   }
 });

@@ -3,7 +3,7 @@
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { extname, join } from "node:path";
-import type { Llm, Span, SpanOutline, TraceSummary } from "../../src/api/types";
+import type { Json, Llm, Message, Span, SpanOutline, TraceSummary } from "../../src/api/types";
 import { allTraces, type FullTrace, smallTrace } from "./fixtures";
 
 export interface MockOptions {
@@ -187,9 +187,9 @@ class Store {
   }
 
   private live(request: IncomingMessage, response: ServerResponse, params: URLSearchParams) {
+    const accepts = compile(params.get("q") ?? "");
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" });
     response.write(": connected\n\n");
-    const accepts = compile(params.get("q") ?? "");
     const everyMs = this.options.liveEveryMs ?? 4000;
     if (everyMs === 0) return;
     const timer = setInterval(() => {
@@ -211,12 +211,20 @@ function outline(span: Span): SpanOutline {
 
 function numbersOf(llm: Llm): Llm {
   const { input_messages, output_messages, tool_definitions, documents, sources, ...rest } = llm;
+  rest.input_preview = preview(input_messages, rest.input_value);
+  rest.output_preview = preview(output_messages, rest.output_value);
   delete rest.input_value;
   delete rest.output_value;
   delete rest.parameters;
   rest.tool_name = rest.tool?.name ?? null;
   delete rest.tool;
   return rest;
+}
+
+function preview(messages: Message[] | undefined, value: Json | undefined): string | null {
+  const part = messages?.at(-1)?.parts[0];
+  if (part?.type === "text") return part.content.slice(0, 256);
+  return value === undefined ? null : JSON.stringify(value).slice(0, 256);
 }
 
 function summary(trace: FullTrace): TraceSummary {
