@@ -1,0 +1,348 @@
+//! What the server is told to do: flag, else environment, else file, else default.
+//!
+//! [`File`] is what the YAML says (unknown keys are refused by name), [`Settings`] what the
+//! command line and the environment say, and [`Config`] the outcome with nothing left open.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde::de::{self, Visitor};
+use spanwise_store::Durability;
+
+use crate::StartError;
+use crate::units::{parse_bytes, parse_duration};
+
+/// A running server's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// UI, query API, and the receivers' HTTP paths.
+    pub listen: Listen,
+    /// OTLP over gRPC.
+    pub otlp_grpc: Listen,
+    /// OTLP over HTTP.
+    pub otlp_http: Listen,
+    /// Whether the UI is served beside the API.
+    pub ui: bool,
+    /// Who may send and read.
+    pub auth: AuthMode,
+    /// Host names under which a loopback listener may be reached beside `localhost`; `*` for any.
+    pub allowed_hosts: Vec<String>,
+    /// Bounds on what clients can make the server hold or wait for.
+    pub limits: Limits,
+    /// Filter of the log on standard error.
+    pub log: String,
+    /// The store; its `dir` is the data folder.
+    pub store: spanwise_store::Config,
+}
+
+/// Whether callers need a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// Receivers, API and UI ask for a key.
+    Required,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Nowhere (`off`).
+    Off,
+    /// At this `host:port`; port 0 takes a free one.
+    At(String),
+}
+
+/// Bounds on what clients can make the server hold or wait for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest body, after decompression.
+    pub max_body_bytes: usize,
+    /// How many bytes of bodies may be in the making at once.
+    pub max_inflight_bytes: usize,
+    /// Connections per listener; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// How long a connection may take to send the next request's head.
+    pub header_timeout: Duration,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long running requests may take to finish at shutdown.
+    pub drain_timeout: Duration,
+}
+
+/// Command line and environment. Every field may be absent.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Settings {
+    /// Configuration file (YAML)
+    #[arg(long, env = "SPANWISE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder for all data [default: ./spanwise-data]
+    #[arg(long, env = "SPANWISE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of UI and API, or `off` [default: 127.0.0.1:4319]
+    #[arg(long, env = "SPANWISE_LISTEN", value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Address for OTLP over gRPC, or `off` [default: 127.0.0.1:4317]
+    #[arg(long, env = "SPANWISE_OTLP_GRPC", value_name = "ADDR")]
+    pub otlp_grpc: Option<String>,
+    /// Address for OTLP over HTTP, or `off` [default: 127.0.0.1:4318]
+    #[arg(long, env = "SPANWISE_OTLP_HTTP", value_name = "ADDR")]
+    pub otlp_http: Option<String>,
+    /// Serve the API without the UI
+    #[arg(long, env = "SPANWISE_NO_UI",
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_ui: bool,
+    /// Whether senders and readers need a key [default: off]
+    #[arg(long, env = "SPANWISE_AUTH", value_name = "MODE")]
+    pub auth: Option<AuthMode>,
+    /// Another host name under which a loopback listener is reached; `*` for any
+    #[arg(long, env = "SPANWISE_ALLOWED_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+    /// When a batch counts as stored: fsync, interval or off [default: fsync]
+    #[arg(long, env = "SPANWISE_DURABILITY", value_name = "WHEN")]
+    pub durability: Option<String>,
+    /// Delete what is older, such as 30d [default: keep]
+    #[arg(long, env = "SPANWISE_RETAIN_FOR", value_name = "AGE")]
+    pub retain_for: Option<String>,
+    /// Delete the oldest while the data is larger, such as 50GiB [default: keep]
+    #[arg(long, env = "SPANWISE_RETAIN_BYTES", value_name = "SIZE")]
+    pub retain_bytes: Option<String>,
+    /// Set a damaged part of the log aside and start anyway
+    #[arg(long, env = "SPANWISE_REPAIR",
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub repair: bool,
+    /// Filter of the log on standard error [default: info]
+    #[arg(long, env = "SPANWISE_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// The configuration file, as written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    data_dir: Option<PathBuf>,
+    listen: Option<String>,
+    otlp_grpc: Option<String>,
+    otlp_http: Option<String>,
+    ui: Option<bool>,
+    auth: Option<FileAuth>,
+    allowed_hosts: Vec<String>,
+    log: Option<String>,
+    store: FileStore,
+    limits: FileLimits,
+}
+
+/// `auth: required`, or `auth: {enabled: true}`.
+#[derive(Clone, Copy, Debug)]
+struct FileAuth(AuthMode);
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileAuthTable {
+    enabled: bool,
+}
+
+/// Either form, so that a mistake in the table is named (an untagged enum could not say which).
+struct FileAuthVisitor;
+
+impl<'de> Visitor<'de> for FileAuthVisitor {
+    type Value = FileAuth;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("auth: `off`, `required` or {enabled: true}")
+    }
+
+    fn visit_bool<E: de::Error>(self, enabled: bool) -> Result<FileAuth, E> {
+        Ok(FileAuth(if enabled { AuthMode::Required } else { AuthMode::Off }))
+    }
+
+    fn visit_str<E: de::Error>(self, mode: &str) -> Result<FileAuth, E> {
+        match mode {
+            "required" | "on" => self.visit_bool(true),
+            "off" => self.visit_bool(false),
+            other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+        }
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<FileAuth, A::Error> {
+        let table = FileAuthTable::deserialize(de::value::MapAccessDeserializer::new(map))?;
+        self.visit_bool(table.enabled)
+    }
+}
+
+impl<'de> Deserialize<'de> for FileAuth {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FileAuthVisitor)
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileStore {
+    durability: Option<String>,
+    retain_for: Option<String>,
+    retain_bytes: Option<String>,
+    seal_spans: Option<usize>,
+    seal_bytes: Option<String>,
+    seal_after: Option<String>,
+    max_live_bytes: Option<String>,
+    min_free_bytes: Option<String>,
+    text_index: Option<bool>,
+    repair: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileLimits {
+    max_body_bytes: Option<String>,
+    max_inflight_bytes: Option<String>,
+    max_connections: Option<usize>,
+    header_timeout: Option<String>,
+    body_timeout: Option<String>,
+    drain_timeout: Option<String>,
+}
+
+impl Config {
+    /// Puts flags and environment over the file they name (if any) over the defaults.
+    pub fn load(settings: Settings) -> Result<Config, StartError> {
+        let file = match &settings.config {
+            Some(path) => read_file(path)?,
+            None => File::default(),
+        };
+        resolve(settings, file).map_err(StartError::Config)
+    }
+
+    /// The data folder.
+    pub fn data_dir(&self) -> &Path {
+        &self.store.dir
+    }
+}
+
+fn read_file(path: &Path) -> Result<File, StartError> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| StartError::Config(format!("cannot read {name}: {error}")))?;
+    parse_file(&text).map_err(|error| StartError::Config(format!("{name}: {error}")))
+}
+
+fn parse_file(text: &str) -> Result<File, String> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options::<Option<File>>(text, options)
+        .map(Option::unwrap_or_default)
+        .map_err(|error| error.to_string().lines().collect::<Vec<_>>().join(" "))
+}
+
+fn resolve(settings: Settings, file: File) -> Result<Config, String> {
+    let auth = settings.auth.or(file.auth.map(|FileAuth(mode)| mode)).unwrap_or_default();
+    let allowed_hosts = if settings.allowed_hosts.is_empty() {
+        file.allowed_hosts
+    } else {
+        settings.allowed_hosts.clone()
+    };
+    Ok(Config {
+        listen: listen("listen", settings.listen.as_ref(), file.listen, "127.0.0.1:4319")?,
+        otlp_grpc: listen(
+            "otlp_grpc",
+            settings.otlp_grpc.as_ref(),
+            file.otlp_grpc,
+            "127.0.0.1:4317",
+        )?,
+        otlp_http: listen(
+            "otlp_http",
+            settings.otlp_http.as_ref(),
+            file.otlp_http,
+            "127.0.0.1:4318",
+        )?,
+        ui: !settings.no_ui && file.ui.unwrap_or(true),
+        auth,
+        allowed_hosts,
+        limits: limits(file.limits)?,
+        log: settings.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
+        store: store(settings, file.data_dir, file.store)?,
+    })
+}
+
+fn listen(
+    key: &str,
+    setting: Option<&String>,
+    file: Option<String>,
+    default: &str,
+) -> Result<Listen, String> {
+    let text = setting.cloned().or(file).unwrap_or_else(|| default.to_owned());
+    if text == "off" {
+        return Ok(Listen::Off);
+    }
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match port.map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => Ok(Listen::At(text)),
+        _ => Err(format!("{key}: `{text}` is no address; write host:port, or off")),
+    }
+}
+
+fn limits(file: FileLimits) -> Result<Limits, String> {
+    Ok(Limits {
+        max_body_bytes: bytes("limits.max_body_bytes", file.max_body_bytes, 64 << 20)? as usize,
+        max_inflight_bytes: bytes("limits.max_inflight_bytes", file.max_inflight_bytes, 256 << 20)?
+            as usize,
+        max_connections: file.max_connections.unwrap_or(1024).max(1),
+        header_timeout: duration("limits.header_timeout", file.header_timeout, 60)?,
+        body_timeout: duration("limits.body_timeout", file.body_timeout, 60)?,
+        drain_timeout: duration("limits.drain_timeout", file.drain_timeout, 5)?,
+    })
+}
+
+fn store(
+    settings: Settings,
+    data_dir: Option<PathBuf>,
+    file: FileStore,
+) -> Result<spanwise_store::Config, String> {
+    let durability = match settings.durability.or(file.durability).as_deref() {
+        None | Some("fsync") => Durability::Fsync,
+        Some("interval") => Durability::Interval,
+        Some("off" | "false") => Durability::Off,
+        Some(other) => {
+            return Err(format!("durability: `{other}` is not fsync, interval or off"));
+        }
+    };
+    let dir = settings.data_dir.or(data_dir).unwrap_or_else(|| "./spanwise-data".into());
+    let retain_for = settings.retain_for.or(file.retain_for);
+    let retain_bytes = settings.retain_bytes.or(file.retain_bytes);
+    let base = spanwise_store::Config::new(dir);
+    Ok(spanwise_store::Config {
+        durability,
+        seal_spans: file.seal_spans.unwrap_or(base.seal_spans).max(1),
+        seal_bytes: bytes("store.seal_bytes", file.seal_bytes, base.seal_bytes as u64)? as usize,
+        seal_after: duration("store.seal_after", file.seal_after, base.seal_after.as_secs())?,
+        max_live_bytes: bytes(
+            "store.max_live_bytes",
+            file.max_live_bytes,
+            base.max_live_bytes as u64,
+        )? as usize,
+        min_free_bytes: bytes("store.min_free_bytes", file.min_free_bytes, base.min_free_bytes)?,
+        retain_for: retain_for
+            .map(|text| parse_duration(&text).map_err(|error| format!("retain_for: {error}")))
+            .transpose()?,
+        retain_bytes: retain_bytes
+            .map(|text| parse_bytes(&text).map_err(|error| format!("retain_bytes: {error}")))
+            .transpose()?,
+        text_index: file.text_index.unwrap_or(base.text_index),
+        repair: settings.repair || file.repair.unwrap_or(base.repair),
+        ..base
+    })
+}
+
+fn bytes(key: &str, text: Option<String>, default: u64) -> Result<u64, String> {
+    text.map_or(Ok(default), |text| parse_bytes(&text).map_err(|error| format!("{key}: {error}")))
+}
+
+fn duration(key: &str, text: Option<String>, default_secs: u64) -> Result<Duration, String> {
+    text.map_or(Ok(Duration::from_secs(default_secs)), |text| {
+        parse_duration(&text).map_err(|error| format!("{key}: {error}"))
+    })
+}
+
+#[cfg(test)]
+mod tests;

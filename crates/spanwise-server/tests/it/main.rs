@@ -1,0 +1,10 @@
+//! The server from outside: HTTP and gRPC against an [`App`] on free ports, and the real binary.
+
+mod auth;
+mod binary;
+mod harness;
+mod hostile;
+mod house;
+mod live;
+mod query;
+mod receivers;
