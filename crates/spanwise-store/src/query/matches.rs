@@ -49,6 +49,20 @@ impl Filter {
         }
     }
 
+    /// The attribute keys in it.
+    pub fn attribute_keys(&self) -> Vec<&str> {
+        match self {
+            Filter::Test(Field::Attribute(key), _) | Filter::Has(Field::Attribute(key)) => {
+                vec![key]
+            }
+            Filter::Not(filter) => filter.attribute_keys(),
+            Filter::And(filters) | Filter::Or(filters) => {
+                filters.iter().flat_map(Filter::attribute_keys).collect()
+            }
+            Filter::All | Filter::Test(..) | Filter::Has(_) | Filter::Text(_) => vec![],
+        }
+    }
+
     /// Whether it lets every span pass, as far as its form shows.
     pub fn is_all(&self) -> bool {
         match self {
@@ -78,9 +92,29 @@ fn has_field(stored: &StoredSpan, field: &Field) -> bool {
 
 /// The value of an attribute that can be searched by key: a string, a number, true or false, of
 /// the span, else of its resource. Lists, maps and bytes are found by their text only.
-fn attribute<'a>(stored: &'a StoredSpan, key: &str) -> Option<&'a Value> {
+pub fn attribute<'a>(stored: &'a StoredSpan, key: &str) -> Option<&'a Value> {
     let scalar = |attributes: &'a Attributes| attributes.get(key).filter(|value| is_scalar(value));
     scalar(&stored.span.attributes).or_else(|| scalar(&stored.span.resource.attributes))
+}
+
+/// A recorded value as a search would name it; `None` for what cannot be searched by key.
+pub fn value_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.to_string()),
+        Value::Int(number) => Some(number.to_string()),
+        Value::Double(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => None,
+    }
+}
+
+/// The value of any field as text, to group by; `None` if it is not known.
+pub fn group_text<'a>(stored: &'a StoredSpan, field: &Field) -> Option<Cow<'a, str>> {
+    match field {
+        Field::Attribute(key) => attribute(stored, key).and_then(value_text).map(Cow::Owned),
+        _ => text_of(stored, field)
+            .or_else(|| number_of(stored, field).map(|number| Cow::Owned(number.to_string()))),
+    }
 }
 
 /// Whether a value can be searched by its key.
@@ -192,7 +226,8 @@ impl Test {
         !matches!(self, Test::Range(_)) && self.passes_string(if truth { "true" } else { "false" })
     }
 
-    fn passes_value(&self, value: &Value) -> bool {
+    /// Tries a recorded value; only scalar ones can pass.
+    pub fn passes_value(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => self.passes_string(text),
             Value::Int(number) => self.passes_int(*number),

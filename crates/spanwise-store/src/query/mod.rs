@@ -5,12 +5,16 @@
 //! [`Filter::matches`] says what that means for a span in memory, `segment_filter` says the same
 //! for the columns of a segment, and `exec` finds the answers.
 
+mod columns;
+mod cursor;
 mod display;
+pub mod exec;
 pub mod field;
 mod matches;
 pub mod parser;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
+mod segment_filter;
 
 use std::sync::Arc;
 
@@ -114,7 +118,7 @@ pub struct Bound {
 
 /// Words to find in recorded text: span names, status messages, attribute values, events and
 /// messages. Words are runs of letters and digits, compared in lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TextQuery {
     /// The words, in lower case and in order. One word, or a phrase whose words must be adjacent.
     pub words: Vec<String>,
