@@ -168,6 +168,13 @@ export function fieldValuesOptions(field: string, prefix: string) {
   });
 }
 
+export const sessionOptions = queryOptions({
+  queryKey: ["session"],
+  queryFn: ({ signal }) => api.session(signal),
+  staleTime: Number.POSITIVE_INFINITY,
+  retry: false,
+});
+
 export const problemsOptions = queryOptions({
   queryKey: ["problems"],
   queryFn: ({ signal }) => api.problems(signal),

@@ -5,6 +5,7 @@ import type {
   FieldInfo,
   FieldValue,
   IngestProblem,
+  Session,
   Span,
   Stats,
   Trace,
@@ -88,9 +89,9 @@ async function get<T>(path: string, params?: Params, signal?: AbortSignal): Prom
   return (await response.json()) as T;
 }
 
-async function post(path: string, body?: unknown): Promise<void> {
+async function send(method: "POST" | "DELETE", path: string, body?: unknown): Promise<void> {
   await request(url(path), {
-    method: "POST",
+    method,
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body ?? {}),
   });
@@ -132,9 +133,13 @@ export const api = {
   problems: (signal?: AbortSignal) =>
     get<{ problems: IngestProblem[] }>("/ingest/problems", {}, signal),
 
-  signIn: (key: string) => post("/session", { key }),
+  session: (signal?: AbortSignal) => get<Session>("/session", {}, signal),
 
-  loadSample: () => post("/sample"),
+  signIn: (key: string) => send("POST", "/session", { key }),
+
+  signOut: () => send("DELETE", "/session"),
+
+  loadSample: () => send("POST", "/sample"),
 
   exportUrl: (traceId: string, format: "otlp") => url(`/traces/${traceId}`, { format }),
 };

@@ -198,6 +198,13 @@ export interface Stats {
   series: StatsSeries[];
 }
 
+export interface Session {
+  /** `required` when the server asks for a key. */
+  auth: "required" | "off";
+  signed_in: boolean;
+  project: string | null;
+}
+
 export interface IngestProblem {
   time_unix_nano: string;
   /** `rejected` (a span), `refused` (a request) or `repaired`. */

@@ -322,7 +322,7 @@ function Documents({ documents, raw }: { documents: RetrievedDocument[]; raw: bo
             {document.id && <code>{document.id}</code>}
             {document.score != null && (
               <span className="score" title="Score as the retriever gave it">
-                <span style={{ width: `${Math.max(0, document.score / best) * 100}%` }} />
+                <span style={{ width: `${Math.max(0, document.score / best) * 60}px` }} />
                 <b>{document.score.toFixed(3)}</b>
               </span>
             )}

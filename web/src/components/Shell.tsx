@@ -1,9 +1,12 @@
 /** The frame around every page: navigation, theme, key sheet, sign-in. */
 
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
+import { api } from "../api/client";
 import { SignInPage } from "../pages/SignInPage";
-import { useSignedOut } from "../signedOut";
+import { sessionOptions } from "../queries";
+import { requireSignIn, useSignedOut } from "../signedOut";
 import { Icon } from "./Icon";
 import { KeySheet } from "./KeySheet";
 import { useChordStart, useKeys } from "./keys";
@@ -33,6 +36,7 @@ export function Shell() {
           <Link to="/problems">Ingest problems</Link>
         </nav>
         <div className="topbar-end">
+          <SignOut />
           <ThemeButton />
           <button
             type="button"
@@ -59,6 +63,28 @@ function Logo() {
       <rect x="5" y="8.4" width="11" height="3.2" rx="1.6" />
       <rect x="8.5" y="13.6" width="5.5" height="3.2" rx="1.6" />
     </svg>
+  );
+}
+
+/** Whose traces these are, and the way out; nothing on a server without keys. */
+function SignOut() {
+  const queryClient = useQueryClient();
+  const { data: session } = useQuery(sessionOptions);
+  if (session?.auth !== "required" || !session.signed_in) return null;
+  const leave = async () => {
+    await api.signOut();
+    queryClient.clear();
+    requireSignIn();
+  };
+  return (
+    <>
+      <span className="project muted" title="Project">
+        {session.project}
+      </span>
+      <button type="button" className="button small" onClick={() => leave().catch(() => {})}>
+        Sign out
+      </button>
+    </>
   );
 }
 

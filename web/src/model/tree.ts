@@ -225,11 +225,14 @@ function searchable({ span, isError }: SpanNode): string {
 
 /** What to show first: the root, unless it says nothing and a model call does. */
 export function firstToShow(tree: Tree): SpanNode | undefined {
-  const speaks = ({ span }: SpanNode) =>
-    Boolean(span.llm?.input_preview || span.llm?.output_preview);
   const root = tree.nodes[0];
-  if (!root || speaks(root)) return root;
-  return tree.nodes.findLast((node) => isModelCall(node) && speaks(node)) ?? root;
+  if (!root || hasAnswer(root) || root.span.llm?.input_preview) return root;
+  const calls = tree.nodes.filter(isModelCall);
+  return calls.findLast(hasAnswer) ?? calls.at(-1) ?? root;
+}
+
+function hasAnswer({ span }: SpanNode): boolean {
+  return Boolean(span.llm?.output_preview);
 }
 
 /** The model to show: the one that answered, else the one that was asked for. */

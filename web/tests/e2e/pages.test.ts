@@ -206,6 +206,8 @@ test("a server with keys asks for one", async () => {
   await page.fill("#key", "sw_right");
   await page.click("button.primary");
   await page.waitForSelector(ROW);
+  await page.click("text=Sign out");
+  await page.waitForSelector("#key");
   await close();
   locked.close();
 });

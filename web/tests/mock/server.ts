@@ -93,6 +93,11 @@ class Store {
   }
 
   private session(request: IncomingMessage, response: ServerResponse) {
+    const auth = this.options.key ? "required" : "off";
+    if (request.method === "DELETE") this.signedIn = !this.options.key;
+    if (request.method !== "POST") {
+      return json(response, 200, { auth, signed_in: this.signedIn, project: "default" });
+    }
     let body = "";
     request.on("data", (chunk) => {
       body += chunk;
