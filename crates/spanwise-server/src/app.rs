@@ -121,11 +121,9 @@ impl App {
 
     /// What `serve` prints: one line per listener, then `ready`.
     pub fn greeting(&self) -> String {
-        let mut text = String::new();
-        for Bound { what, address, .. } in &self.listeners {
-            text += &format!("listening {what} {}\n", url(*address));
-        }
-        text + "ready\n"
+        let listening = |bound: &Bound| format!("listening {} {}", bound.what, url(bound.address));
+        let lines: Vec<_> = self.listeners.iter().map(listening).collect();
+        format!("{}\nready\n", lines.join("\n"))
     }
 
     /// Serves until `stop` completes, lets running requests finish, and closes the store.

@@ -203,19 +203,17 @@ impl Place {
 }
 
 fn listed(keys: &[Key]) -> String {
-    let mut text = format!(
-        "{:<10} {:<14} {:<16} {:<12} {:<21} NAME\n",
-        "ID", "PREFIX", "PROJECT", "SCOPES", "CREATED"
-    );
-    for key in keys {
+    let row = |id: &str, prefix: &str, project: &str, scopes: &str, created: &str, name: &str| {
+        format!("{id:<10} {prefix:<14} {project:<16} {scopes:<12} {created:<21} {name}\n")
+    };
+    let head = row("ID", "PREFIX", "PROJECT", "SCOPES", "CREATED", "NAME");
+    let rows = keys.iter().map(|key| {
         let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
         let state = if key.revoked.is_some() { " (revoked)" } else { "" };
-        text += &format!(
-            "{:<10} {:<14} {:<16} {:<12} {:<21} {}{state}\n",
-            key.id, key.prefix, key.project, scopes, key.created, key.name
-        );
-    }
-    text
+        let name = format!("{}{state}", key.name);
+        row(&key.id, &key.prefix, &key.project, &scopes, &key.created, &name)
+    });
+    std::iter::once(head).chain(rows).collect()
 }
 
 fn listed_as_json(keys: &[Key]) -> String {

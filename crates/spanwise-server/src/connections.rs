@@ -81,10 +81,24 @@ async fn accept(
     }
 }
 
-/// Whether the first bytes came in time. The HTTP version is read from them, before hyper's own
-/// timeout begins.
+/// What a client of HTTP/2 says first.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Whether enough came in time to tell the HTTP version. Hyper reads it before its own timeout
+/// begins, so without this a silent client would keep its place for ever.
 async fn has_spoken(stream: &TcpStream, timeout: Duration) -> bool {
-    matches!(tokio::time::timeout(timeout, stream.readable()).await, Ok(Ok(())))
+    let speaking = async {
+        let mut start = [0; PREFACE.len()];
+        loop {
+            let n_bytes = stream.peek(&mut start).await.ok().filter(|n_bytes| *n_bytes > 0)?;
+            if n_bytes == PREFACE.len() || !PREFACE.starts_with(&start[..n_bytes]) {
+                return Some(());
+            }
+            // The beginning of a preface; peeking again at once would give the same.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    matches!(tokio::time::timeout(timeout, speaking).await, Ok(Some(())))
 }
 
 fn http(limits: &Limits) -> Builder<TokioExecutor> {

@@ -5,7 +5,9 @@
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
-use spanwise_model::genai::{CostSource, Document, Facts, LlmView, Message, Part, ToolRun, Usage};
+use spanwise_model::genai::{
+    CostSource, Document, Facts, LlmView, Message, Operation, Part, ToolRun, Usage,
+};
 use spanwise_model::span::{Kind, StatusCode};
 use spanwise_model::summary::TraceSummary;
 use spanwise_model::{Attributes, Event, Link, Scope, SpanId, StoredSpan, TraceId, Value, Warning};
@@ -107,7 +109,7 @@ impl<'a> From<&'a SpanHit> for SpanHitJson<'a> {
             status: hit.status.as_str(),
             start_time_unix_nano: Nanos(hit.start_time_unix_nano),
             duration_ns: Nanos(hit.duration_ns),
-            operation: hit.operation.map(|operation| operation.as_str()),
+            operation: hit.operation.map(Operation::as_str),
             model: known(&hit.model),
             usage: hit.usage.into(),
             cost_usd: hit.cost.map(|cost| usd(cost.nano_usd)),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::hex;
 
 /// How long a session lasts.
-pub const LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// So many at once; beyond it the oldest ends.
 const MAX_SESSIONS: usize = 10_000;

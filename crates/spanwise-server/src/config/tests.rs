@@ -38,7 +38,7 @@ fn store_and_limits_have_units() {
     let yaml = "store: {retain_for: 30d, retain_bytes: 50GiB, seal_bytes: 1024}\n\
                 limits: {max_body_bytes: 1MiB, body_timeout: 500ms}\n";
     let config = config(Settings::default(), yaml).unwrap();
-    assert_eq!(config.store.retain_for, Some(Duration::from_secs(30 * 86_400)));
+    assert_eq!(config.store.retain_for, Some(Duration::from_hours(30 * 24)));
     assert_eq!(config.store.retain_bytes, Some(50 << 30));
     assert_eq!(config.store.seal_bytes, 1024);
     assert_eq!(config.limits.max_body_bytes, 1 << 20);

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::Compression;
@@ -209,7 +210,9 @@ pub fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
 
 /// The `n`th span of trace `trace`; number 0 is the root. Recent, and all of different start.
 pub fn span(trace: u8, n: u8) -> Span {
-    let start = now_ns() - 60_000_000_000 + u64::from(trace) * 1_000_000_000 + u64::from(n) * 1000;
+    static BASE: OnceLock<u64> = OnceLock::new();
+    let base = BASE.get_or_init(|| now_ns() - 300_000_000_000);
+    let start = base + u64::from(trace) * 1_000_000_000 + u64::from(n) * 1000;
     Span {
         trace_id: trace_id(trace),
         span_id: span_id(n),

@@ -117,12 +117,13 @@ async fn a_slow_client_is_given_up() {
 #[tokio::test]
 async fn a_client_that_says_nothing_is_given_up() {
     let server = Server::with("limits: {header_timeout: 50ms}").await;
-    let mut silent = TcpStream::connect(server.http).await.unwrap();
-    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0);
-    let mut halting = TcpStream::connect(server.http).await.unwrap();
-    halting.write_all(b"POST /v1/traces HTTP/1.1\r\nhost:").await.unwrap();
-    let mut rest = Vec::new();
-    halting.read_to_end(&mut rest).await.unwrap();
+    for start in ["", "P", "PRI * HTTP/2.0", "POST /v1/traces HTTP/1.1\r\nhost:"] {
+        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        // A reset is as much of an end as a close.
+        drop(stream.read_to_end(&mut rest).await);
+    }
     lives(&server).await;
 }
 

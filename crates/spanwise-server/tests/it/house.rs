@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("spanwise-server", "spanwise-model"),
     ("spanwise-server", "spanwise-pipeline"),
     ("spanwise-server", "spanwise-store"),
+    ("spanwise-bench", "spanwise-model"),
 ];
 
 /// Crates that must stay pure: no I/O, no async, no clock, no logging.
