@@ -83,18 +83,13 @@ impl Server {
         self.get_with(path, &[]).await
     }
 
-    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn get_with(&self, path: &str, headers: Headers<'_>) -> Answer {
         let request = with_headers(Request::get(path), headers);
         send(self.api, request.body(Bytes::new()).unwrap()).await
     }
 
     /// Posts to the OTLP/HTTP port.
-    pub async fn post(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: impl Into<Bytes>,
-    ) -> Answer {
+    pub async fn post(&self, path: &str, headers: Headers<'_>, body: impl Into<Bytes>) -> Answer {
         let request = with_headers(Request::post(path), headers);
         send(self.http, request.body(body.into()).unwrap()).await
     }
@@ -106,12 +101,12 @@ impl Server {
     }
 
     /// One gRPC call of a trace export.
-    pub async fn export(&self, headers: &[(&str, &str)], frame: Bytes) -> Call {
+    pub async fn export(&self, headers: Headers<'_>, frame: Bytes) -> Call {
         self.call("/opentelemetry.proto.collector.trace.v1.TraceService/Export", headers, frame)
             .await
     }
 
-    pub async fn call(&self, path: &str, headers: &[(&str, &str)], frame: Bytes) -> Call {
+    pub async fn call(&self, path: &str, headers: Headers<'_>, frame: Bytes) -> Call {
         let uri = format!("http://{}{path}", self.grpc);
         let request =
             Request::post(uri).header("content-type", "application/grpc").header("te", "trailers");
@@ -185,7 +180,7 @@ pub async fn send(address: SocketAddr, request: Request<Bytes>) -> Answer {
     Answer { status: head.status, headers: head.headers, body }
 }
 
-pub fn with_headers(mut request: Builder, headers: &[(&str, &str)]) -> Builder {
+pub fn with_headers(mut request: Builder, headers: Headers<'_>) -> Builder {
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -234,14 +229,15 @@ pub fn span_id(n: u8) -> Vec<u8> {
     vec![0xbb, 0, 0, 0, 0, 0, 0, n + 1]
 }
 
+/// Names and values of headers.
+pub type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// The trace's id as the API writes it.
 pub fn trace_hex(trace: u8) -> String {
     hex(&trace_id(trace))
 }
 
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+pub use spanwise_server::auth::hex;
 
 pub fn text(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });

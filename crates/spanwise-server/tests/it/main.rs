@@ -1,6 +1,6 @@
 //! The server from outside: HTTP and gRPC against an `App` on free ports, and the real binary.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests throughout")]
+#![expect(clippy::unwrap_used, reason = "these are tests throughout")]
 
 mod auth;
 mod binary;

@@ -11,13 +11,16 @@ use prost::Message;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{
-    JSON, PROTOBUF, Server, deflate, frame, gzip, hex, request, span, span_id, trace_hex, trace_id,
+    Headers, JSON, PROTOBUF, Server, deflate, frame, gzip, hex, request, span, span_id, trace_hex,
+    trace_id,
 };
+
+type Encode = fn(&[u8]) -> Vec<u8>;
 
 #[tokio::test]
 async fn http_takes_every_encoding() {
     let server = Server::start().await;
-    let encoders: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+    let encoders: [(&str, Encode); 4] = [
         ("identity", <[u8]>::to_vec),
         ("gzip", gzip),
         ("deflate", deflate),
@@ -114,8 +117,8 @@ async fn partial_success_lists_the_first_reasons() {
 #[tokio::test]
 async fn grpc_takes_every_encoding() {
     let server = Server::start().await;
-    let zstd: fn(&[u8]) -> Vec<u8> = |plain| zstd::encode_all(plain, 1).unwrap();
-    for (trace, (name, encode)) in (0..).zip([("gzip", gzip as fn(&[u8]) -> _), ("zstd", zstd)]) {
+    let zstd: Encode = |plain| zstd::encode_all(plain, 1).unwrap();
+    for (trace, (name, encode)) in (0..).zip([("gzip", gzip as Encode), ("zstd", zstd)]) {
         let body = encode(&request(vec![span(trace, 0)]).encode_to_vec());
         let call = server.export(&[("grpc-encoding", name)], frame(true, &body)).await;
         assert_eq!(call.code(), 0, "{name}: {call:?}");
@@ -132,7 +135,7 @@ async fn grpc_takes_every_encoding() {
 async fn grpc_errors_have_codes() {
     let server = Server::start().await;
     let good = request(vec![span(0, 0)]).encode_to_vec();
-    let cases: [(&str, &[(&str, &str)], Bytes, i32); 7] = [
+    let cases: [(&str, Headers<'_>, Bytes, i32); 7] = [
         ("empty request", &[], frame(false, b""), 0),
         ("no frame", &[], Bytes::new(), 3),
         ("cut frame", &[], frame(false, &good).slice(..good.len()), 3),
@@ -157,7 +160,7 @@ async fn http_errors_have_statuses_in_the_requests_encoding() {
     let plain_text = [("content-type", "text/plain")];
     let brotli = [PROTOBUF, ("content-encoding", "br")];
     let not_gzip = [PROTOBUF, ("content-encoding", "gzip")];
-    let cases: [(&str, &[(&str, &str)], &[u8], u16); 8] = [
+    let cases: [(&str, Headers<'_>, &[u8], u16); 8] = [
         ("empty request", &[PROTOBUF], b"", 200),
         ("empty JSON request", &[JSON], b"{}", 200),
         ("no content type", &[], &good, 415),
