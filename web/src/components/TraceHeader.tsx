@@ -16,6 +16,7 @@ import {
   formatPercent,
   nanosToMs,
   plural,
+  shortModel,
 } from "../model/format";
 import { term } from "../model/query";
 import { modelTimeNs } from "../model/timing";
@@ -86,8 +87,12 @@ function StatusTag({ trace }: { trace: Trace }) {
     );
   }
   return (
-    <span className="tag" data-tone="ok">
-      <Icon name="check" size={12} /> ok
+    <span
+      className="tag"
+      data-tone="ok"
+      title={trace.error_count > 0 ? "The root ended well, after errors on the way" : undefined}
+    >
+      <Icon name="check" size={12} /> {trace.error_count > 0 ? "ok, after errors" : "ok"}
     </span>
   );
 }
@@ -210,7 +215,7 @@ function LinkTotal({
               className="chip"
               title={`All traces with ${field} ${value}`}
             >
-              {value}
+              {field === "model" ? shortModel(value) : value}
             </Link>
           ))}
           {known.length > MAX_LINKS && <span className="extra">+{known.length - MAX_LINKS}</span>}

@@ -10,7 +10,7 @@ import {
   useRef,
   useState,
 } from "react";
-import { formatCompact, formatCost, formatDuration, plural } from "../model/format";
+import { formatCompact, formatCost, formatDuration, plural, shortModel } from "../model/format";
 import { axisTicks } from "../model/timing";
 import { isModelCall, modelOf, type SpanNode, type Tree } from "../model/tree";
 import { Icon, OperationIcon } from "./Icon";
@@ -332,7 +332,7 @@ function extraOf(node: SpanNode): string {
   const { llm, name, service } = node.span;
   const model = modelOf(llm);
   const isNamed = [llm?.request_model, model].some((known) => known && name.includes(known));
-  if (model && !isNamed) return model;
+  if (model && !isNamed) return shortModel(model);
   return service && service !== node.parent?.span.service ? service : "";
 }
 

@@ -12,6 +12,7 @@ import {
   formatInstant,
   NONE,
   nanosToMs,
+  shortModel,
 } from "../model/format";
 import { Icon } from "./Icon";
 
@@ -60,12 +61,7 @@ export const COLUMNS: readonly Column[] = [
     label: "Models",
     width: "minmax(90px, 150px)",
     from: 1200,
-    cell: (trace) => (
-      <span title={trace.models.join("\n")}>
-        {trace.models[0] ?? <span className="none">{NONE}</span>}
-        {trace.models.length > 1 && <span className="more">+{trace.models.length - 1}</span>}
-      </span>
-    ),
+    cell: (trace) => <Models models={trace.models} />,
   },
   {
     id: "tokens",
@@ -173,6 +169,18 @@ function costTitle(trace: TraceSummary): string {
   if (trace.cost_usd === null) return "No price is known for these model calls";
   const exact = formatExactCost(trace.cost_usd);
   return trace.cost_complete ? exact : `${exact} — some model calls have no known price`;
+}
+
+/** The model that talked comes first; embeddings are rarely what one looks for. */
+function Models({ models }: { models: string[] }) {
+  const first = models.find((model) => !model.includes("embed")) ?? models[0];
+  if (!first) return <span className="none">{NONE}</span>;
+  return (
+    <span title={models.join("\n")}>
+      {shortModel(first)}
+      {models.length > 1 && <span className="more">+{models.length - 1}</span>}
+    </span>
+  );
 }
 
 function StatusDot({ trace }: { trace: TraceSummary }) {

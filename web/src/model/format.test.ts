@@ -6,6 +6,7 @@ import {
   formatCost,
   formatDuration,
   formatExactCost,
+  shortModel,
 } from "./format";
 
 test("durations", () => {
@@ -43,6 +44,23 @@ test("compact counts", () => {
   expect(
     [0, 999, 1000, 12_345, 99_960, 999_499, 999_500, 3_100_000, 5e9].map(formatCompact),
   ).toEqual(["0", "999", "1.0k", "12.3k", "100k", "999k", "1.0M", "3.1M", "5.0B"]);
+});
+
+test("models without their dates", () => {
+  const names = [
+    "gpt-4o-mini-2024-07-18",
+    "claude-sonnet-4-5-20250929",
+    "claude@20250929",
+    "o3",
+    "llama-3.3-70b",
+  ];
+  expect(names.map(shortModel)).toEqual([
+    "gpt-4o-mini",
+    "claude-sonnet-4-5",
+    "claude",
+    "o3",
+    "llama-3.3-70b",
+  ]);
 });
 
 test("ages and sizes", () => {

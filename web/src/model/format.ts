@@ -104,6 +104,11 @@ export function nanosToMs(unixNano: string): number {
   return Number(BigInt(unixNano) / 1000n) / 1000;
 }
 
+/** A model's name without the date of its release: gpt-4o-2024-08-06 is gpt-4o to its readers. */
+export function shortModel(model: string): string {
+  return model.replace(/[-@](\d{4}-\d{2}-\d{2}|20\d{6})$/, "");
+}
+
 export function plural(n: number, one: string, many = `${one}s`): string {
   return `${formatCount(n)} ${n === 1 ? one : many}`;
 }
