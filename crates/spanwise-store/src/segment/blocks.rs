@@ -211,7 +211,7 @@ impl BlockFile {
         &self.path
     }
 
-    pub(super) fn corrupt(&self, reason: impl ToString) -> SegmentError {
+    pub(super) fn corrupt(&self, reason: impl std::fmt::Display) -> SegmentError {
         SegmentError::Corrupt { path: self.path.clone(), reason: reason.to_string() }
     }
 

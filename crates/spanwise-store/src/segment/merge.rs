@@ -67,7 +67,9 @@ fn parts_in_order(inputs: &[Arc<Segment>]) -> Result<Vec<Part>, SegmentError> {
     let same_trace = |a: &Part, b: &Part| a.trace_id == b.trace_id && a.project == b.project;
     for trace in parts.chunk_by_mut(same_trace) {
         let start = trace[0].start;
-        trace.iter_mut().for_each(|part| part.start = start);
+        for part in trace {
+            part.start = start;
+        }
     }
     parts.sort_by(|a, b| (a.start, &a.project, a.trace_id).cmp(&(b.start, &b.project, b.trace_id)));
     Ok(parts)

@@ -20,7 +20,6 @@ use super::schema::ScalarType;
 use super::traces::{self, Entry, TraceIndex, TraceTable};
 use super::{
     AttributeColumns, FORMAT_VERSION, FileMeta, Meta, Rows, SegmentError, TraceColumn, names,
-    schema,
 };
 use crate::query::Detail;
 
@@ -152,6 +151,7 @@ impl Segment {
 
     /// The spans of some rows, in order. Their strings are slices of larger blocks: copy those
     /// that are to live long.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make it in place")]
     pub fn stored_spans(
         &self,
         rows: Rows<'_>,
@@ -175,6 +175,7 @@ impl Segment {
     }
 
     /// Some columns of some rows; a column this segment lacks is absent from the batch.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make it in place")]
     pub fn columns(&self, rows: Rows<'_>, columns: &[&str]) -> Result<RecordBatch, SegmentError> {
         self.columns.read(&self.meta.row_groups, &rows, columns)
     }
@@ -253,7 +254,7 @@ impl Segment {
         Ok(columns)
     }
 
-    /// The value of a resource attribute for each ordinal of [`schema::RESOURCE`].
+    /// The value of a resource attribute for each ordinal of [`RESOURCE`](super::schema::RESOURCE).
     pub fn resource_attribute(&self, key: &str) -> Result<Vec<Option<Value>>, SegmentError> {
         let mut decoder = self.decoder()?;
         (0..self.resources.len()?)

@@ -281,7 +281,9 @@ fn put_summary(out: &mut Vec<u8>, summary: &TraceSummary) {
     let put_str = |out: &mut Vec<u8>, text: &str| put_bytes(out, text.as_bytes());
     let put_list = |out: &mut Vec<u8>, list: &[Str]| {
         put_varint(out, list.len() as u64);
-        list.iter().for_each(|text| put_bytes(out, text.as_bytes()));
+        for text in list {
+            put_bytes(out, text.as_bytes());
+        }
     };
     let put_option = |out: &mut Vec<u8>, number: Option<u64>| {
         out.push(u8::from(number.is_some()));

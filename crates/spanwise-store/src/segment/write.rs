@@ -47,7 +47,9 @@ pub fn write(
 ) -> Result<Meta, SegmentError> {
     u32::try_from(spans.len()).map_err(|_| SegmentError::TooLarge("rows"))?;
     let mut counter = FieldCounter::new(spans.len());
-    spans.iter().for_each(|stored| counter.count(stored));
+    for stored in spans {
+        counter.count(stored);
+    }
     let mut writer = SegmentWriter::create(dir, counter.finish(), spans.len(), options, true)?;
     let order = sorted(spans);
     let same_trace = |a: &&StoredSpan, b: &&StoredSpan| {

@@ -187,12 +187,11 @@ impl Encoder {
 
     fn put_name(&mut self, out: &mut Vec<u8>, name: &str) -> Option<u32> {
         let number = self.names.number(name);
-        match number {
-            Some(number) => put_varint(out, u64::from(number) + 1),
-            None => {
-                out.push(0);
-                put_bytes(out, name.as_bytes());
-            }
+        if let Some(number) = number {
+            put_varint(out, u64::from(number) + 1);
+        } else {
+            out.push(0);
+            put_bytes(out, name.as_bytes());
         }
         number
     }
@@ -332,13 +331,12 @@ impl Origins {
         origin: Arc<dyn Send + Sync>,
         entry: Vec<u8>,
     ) -> Result<u32, SegmentError> {
-        let number = match self.by_bytes.get(&entry) {
-            Some(&number) => number,
-            None => {
-                let number = self.writer.push(&entry)?;
-                self.by_bytes.insert(entry.clone(), number);
-                number
-            }
+        let number = if let Some(&number) = self.by_bytes.get(&entry) {
+            number
+        } else {
+            let number = self.writer.push(&entry)?;
+            self.by_bytes.insert(entry.clone(), number);
+            number
         };
         self.entry = entry;
         self.last = Some((origin, number));

@@ -113,7 +113,6 @@ fn sent_bytes(stored: &StoredSpan) -> u64 {
 }
 
 #[track_caller]
-#[expect(clippy::print_stdout, reason = "the ratio is what the test is run for")]
 fn check(form: &str, spans: &[StoredSpan]) {
     let written = written(spans);
     let sent: u64 = spans.iter().map(sent_bytes).sum();

@@ -12,7 +12,7 @@ use crate::segment::{Rows, Segment, WriteOptions, merge};
 fn merged(inputs: &[Arc<Segment>]) -> Written {
     let dir = tempfile::tempdir().unwrap();
     let meta = merge(inputs, &dir.path().join("segment"), &WriteOptions::merge(1)).unwrap();
-    opened(dir, meta)
+    opened(dir, &meta)
 }
 
 fn all_rows(segment: &Segment) -> Vec<StoredSpan> {
@@ -87,8 +87,8 @@ fn a_row_that_was_received_twice_is_kept_once_and_a_changed_one_twice() {
 
 #[test]
 fn texts_of_several_inputs_are_stored_once() {
-    let text: String =
-        (0..20_000u32).map(|n| format!("{:x} ", n.wrapping_mul(2_654_435_761))).collect();
+    let words = (0..20_000u32).map(|n| n.wrapping_mul(2_654_435_761).to_string());
+    let text = words.collect::<Vec<_>>().join(" ");
     let part = |n: u64| {
         let mut stored = simple("default", n, n, n);
         stored.span.attributes.push("input.value", text.clone());

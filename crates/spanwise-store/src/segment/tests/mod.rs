@@ -21,12 +21,12 @@ fn written(spans: &[StoredSpan]) -> Written {
     let spans: Vec<Arc<StoredSpan>> = spans.iter().cloned().map(Arc::new).collect();
     let dir = tempfile::tempdir().unwrap();
     let meta = write(&dir.path().join("segment"), &spans, &WriteOptions::seal()).unwrap();
-    opened(dir, meta)
+    opened(dir, &meta)
 }
 
-fn opened(dir: TempDir, meta: Meta) -> Written {
+fn opened(dir: TempDir, meta: &Meta) -> Written {
     // The catalog keeps it as JSON.
-    let meta = serde_json::from_slice(&serde_json::to_vec(&meta).unwrap()).unwrap();
+    let meta = serde_json::from_slice(&serde_json::to_vec(meta).unwrap()).unwrap();
     let segment = Arc::new(Segment::open(&dir.path().join("segment"), meta).unwrap());
     Written { dir, segment }
 }

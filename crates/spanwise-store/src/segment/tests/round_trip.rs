@@ -124,7 +124,7 @@ fn every_one_of_many_traces_is_found() {
     for stored in &spans {
         let found =
             written.segment.trace("default", stored.span.trace_id, Detail::Outline).unwrap();
-        assert_eq!(found, [stored.clone()]);
+        assert_eq!(found, std::slice::from_ref(stored));
     }
 }
 
