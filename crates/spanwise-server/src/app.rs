@@ -195,6 +195,19 @@ async fn open_store(config: &Config) -> Result<(Arc<Store>, Pipeline), StartErro
         .await
         .map_err(|_| StartError::Io("opening the data folder met a fault".to_owned()))?
         .map_err(|error| StartError::Io(error.to_string()))?;
+    let status = store.status();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %config.data_dir().display(),
+        segments = status.segments,
+        recovered_rows = status.recovery.rows,
+        took_ms = status.recovery.took.as_millis() as u64,
+        "store open"
+    );
+    for damaged in &status.set_aside {
+        let path = damaged.path.display();
+        tracing::warn!(%path, reason = %damaged.reason, "damaged; set aside and not served");
+    }
     Ok((Arc::new(store), pipeline))
 }
 

@@ -29,7 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::FutureExt;
 use spanwise_store::Store;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::auth::keys::Scope;
 use crate::auth::{Gate, Refusal};
@@ -146,10 +146,15 @@ impl From<Refusal> for ApiError {
     }
 }
 
+/// How many queries run at once; more wait. Each may hold a trace of any size in memory.
+static QUERIES: Semaphore = Semaphore::const_new(8);
+
 /// Runs a blocking store call where it holds nobody up.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
+    // The semaphore is never closed.
+    let _place = QUERIES.acquire().await;
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|_| Err(ApiError::internal("the query met a fault; the log says more")))

@@ -86,13 +86,12 @@ pub async fn get(
     let trace_id = trace_id_of(&trace_id)?;
     let shape = Shape::asked(&params)?;
     let detail = if shape == Shape::Outline { Detail::Outline } else { Detail::Full };
-    let found = blocking(move || {
+    blocking(move || {
         let found = shared.store.trace(&caller.project, trace_id, detail)?;
-        Ok(found.map(|rows| Trace::of(&caller.project, trace_id, rows)))
+        let rows = found.ok_or_else(|| ApiError::not_found(format!("no trace {trace_id}")))?;
+        Ok(Trace::of(&caller.project, trace_id, rows).respond(shape))
     })
-    .await?;
-    let trace = found.ok_or_else(|| ApiError::not_found(format!("no trace {trace_id}")))?;
-    Ok(trace.respond(shape))
+    .await
 }
 
 /// `GET /api/v1/traces/{trace_id}/spans/{span_id}`

@@ -11,6 +11,12 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 
+/// How much of a refused body is read and thrown away, so that its sender sees the answer.
+const MAX_DISCARD_BYTES: usize = 256 << 20;
+
+/// … and for how long at most.
+const MAX_DISCARD_TIME: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// Why a body was not taken.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -60,7 +66,41 @@ impl Budget {
     }
 
     /// Reads a whole body. `overhead` bytes of framing are allowed beyond the limit.
+    ///
+    /// A body that is refused goes on being read, and thrown away, behind the answer: most clients
+    /// look for an answer only when they have sent everything.
     pub async fn read<B>(&self, mut body: B, overhead: usize) -> Result<Held, BodyError>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let outcome = self.read_whole(&mut body, overhead).await;
+        if outcome.is_err() {
+            self.discard(body);
+        }
+        outcome
+    }
+
+    /// Reads what is left of a body that nobody wants, within bounds, without holding up anybody.
+    pub fn discard<B>(&self, mut body: B)
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        if body.is_end_stream() {
+            return;
+        }
+        let patience = self.body_timeout.min(MAX_DISCARD_TIME);
+        tokio::spawn(tokio::time::timeout(patience, async move {
+            let mut n_bytes = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                n_bytes += frame.data_ref().map_or(0, Bytes::len);
+                if n_bytes > MAX_DISCARD_BYTES {
+                    return;
+                }
+            }
+        }));
+    }
+
+    async fn read_whole<B>(&self, body: &mut B, overhead: usize) -> Result<Held, BodyError>
     where
         B: hyper::body::Body<Data = Bytes> + Unpin,
     {
@@ -91,7 +131,9 @@ impl Budget {
             self.hold(&mut held, buffer.len() + data.len())?;
             buffer.extend_from_slice(&data);
         }
-        held.bytes = buffer.freeze();
+        // Spans keep their body in memory for as long as they are live: no slack.
+        let is_loose = buffer.capacity() > buffer.len() + buffer.len() / 4;
+        held.bytes = if is_loose { Bytes::copy_from_slice(&buffer) } else { buffer.freeze() };
         Ok(held)
     }
 
@@ -154,7 +196,11 @@ fn read_within(
         .take(limit as u64 + 1)
         .read_to_end(&mut inflated)
         .map_err(|_| BodyError::BadCompression(name))?;
-    if inflated.len() > limit { Err(BodyError::TooLarge { limit }) } else { Ok(inflated.into()) }
+    if inflated.len() > limit {
+        return Err(BodyError::TooLarge { limit });
+    }
+    inflated.shrink_to_fit();
+    Ok(inflated.into())
 }
 
 #[cfg(test)]

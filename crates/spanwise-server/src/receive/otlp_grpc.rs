@@ -5,6 +5,8 @@
 //! promises: a compressed message goes to the log as it came, and a message that is too large
 //! ends in RESOURCE_EXHAUSTED, which exporters do not retry.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -36,7 +38,17 @@ pub fn routes(receiver: Receiver) -> Router {
     let mut router = Router::new();
     for (path, service) in SERVICES {
         let export = move |State(receiver): State<Receiver>, request: Request<Body>| async move {
-            match take(&receiver, service, request).await {
+            let (head, body) = request.into_parts();
+            let outcome = match admit(&receiver, &head.headers) {
+                Ok((project, announced)) => {
+                    take(&receiver, service, project, announced, body).await
+                }
+                Err(refused) => {
+                    receiver.budget.discard(body);
+                    Err(refused)
+                }
+            };
+            match outcome {
                 Ok(receipt) => success(&receipt),
                 Err(refused) => failure(refused),
             }
@@ -51,14 +63,19 @@ async fn unknown_method(request: Request<Body>) -> Response<Body> {
     failure(Refused::new(501, Code::Unimplemented, message))
 }
 
+fn admit(receiver: &Receiver, headers: &HeaderMap) -> Result<(Arc<str>, Encoding), Refused> {
+    let project = receiver.gate.admit(headers, Scope::Ingest)?.project;
+    Ok((project, announced_encoding(headers)?))
+}
+
 async fn take(
     receiver: &Receiver,
     service: Service,
-    request: Request<Body>,
+    project: Arc<str>,
+    announced: Encoding,
+    body: Body,
 ) -> Result<Receipt, Refused> {
-    let caller = receiver.gate.admit(request.headers(), Scope::Ingest)?;
-    let announced = announced_encoding(request.headers())?;
-    let held = receiver.budget.read(request.into_body(), FRAME_HEAD).await?;
+    let held = receiver.budget.read(body, FRAME_HEAD).await?;
     let (compressed, message) = message_of(&held.bytes)?;
     let encoding = match (compressed, announced) {
         (false, _) => Encoding::Identity,
@@ -82,7 +99,7 @@ async fn take(
         }
     };
     let envelope = Envelope {
-        project: caller.project,
+        project,
         signal,
         format: Format::Protobuf,
         encoding,

@@ -1,5 +1,7 @@
 //! OTLP over HTTP: `POST /v1/traces`, `/v1/logs`, `/v1/metrics`, protobuf or JSON.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -39,13 +41,13 @@ async fn answer(receiver: &Receiver, service: Service, request: Request<Body>) -
     let format = format_of(request.headers());
     // An answer in a format that was not asked for is still better than none.
     let answer_format = format.unwrap_or(Format::Protobuf);
-    let outcome = match format {
-        Some(format) => take(receiver, service, format, request).await,
-        None => Err(Refused::new(
-            415,
-            tonic::Code::InvalidArgument,
-            "content-type must be application/x-protobuf or application/json",
-        )),
+    let (head, body) = request.into_parts();
+    let outcome = match admit(receiver, format, &head.headers) {
+        Ok(admitted) => take(receiver, service, admitted, body).await,
+        Err(refused) => {
+            receiver.budget.discard(body);
+            Err(refused)
+        }
     };
     match outcome {
         Ok(receipt) => success(service, answer_format, &receipt),
@@ -53,22 +55,44 @@ async fn answer(receiver: &Receiver, service: Service, request: Request<Body>) -
     }
 }
 
+/// What the head of an acceptable request says.
+struct Admitted {
+    project: Arc<str>,
+    format: Format,
+    encoding: Encoding,
+}
+
+fn admit(
+    receiver: &Receiver,
+    format: Option<Format>,
+    headers: &HeaderMap,
+) -> Result<Admitted, Refused> {
+    let format = format.ok_or_else(|| {
+        Refused::new(
+            415,
+            tonic::Code::InvalidArgument,
+            "content-type must be application/x-protobuf or application/json",
+        )
+    })?;
+    let project = receiver.gate.admit(headers, Scope::Ingest)?.project;
+    Ok(Admitted { project, format, encoding: encoding_of(headers)? })
+}
+
 async fn take(
     receiver: &Receiver,
     service: Service,
-    format: Format,
-    request: Request<Body>,
+    admitted: Admitted,
+    body: Body,
 ) -> Result<Receipt, Refused> {
-    let caller = receiver.gate.admit(request.headers(), Scope::Ingest)?;
-    let encoding = encoding_of(request.headers())?;
-    let held = receiver.budget.read(request.into_body(), 0).await?;
+    let Admitted { project, format, encoding } = admitted;
+    let held = receiver.budget.read(body, 0).await?;
     let signal = match service {
         Service::Traces => Signal::Traces,
         Service::Logs => Signal::Logs,
         Service::Metrics => return check_metrics(receiver, format, encoding, &held.bytes),
     };
     let envelope = Envelope {
-        project: caller.project,
+        project,
         signal,
         format,
         encoding,

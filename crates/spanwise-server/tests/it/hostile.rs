@@ -187,3 +187,31 @@ async fn odd_spans_are_kept_and_their_oddities_told() {
     assert_eq!(trace["spans"][0]["warnings"][0]["kind"], "invalid_utf8");
     lives(&server).await;
 }
+
+/// Clients that send everything before they look must still see the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_body_is_read_to_its_end() {
+    let server = Server::with("{auth: required, limits: {max_body_bytes: 1MiB}}").await;
+    let large = vec![0; 8 << 20];
+    for (headers, status) in [
+        ([PROTOBUF, ("x-api-key", "sw-wrong")], 401),
+        ([("content-type", "text/plain"), ("x-api-key", "sw-wrong")], 415),
+    ] {
+        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        let head = format!(
+            "POST /v1/traces HTTP/1.1\r\nhost: x\r\n{}: {}\r\n{}: {}\r\ncontent-length: {}\r\n\r\n",
+            headers[0].0,
+            headers[0].1,
+            headers[1].0,
+            headers[1].1,
+            large.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&large).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, format!("HTTP/1.1 {status}").as_bytes());
+    }
+    let call = server.export(&[], frame(false, &large)).await;
+    assert_eq!(call.code(), 16);
+}
