@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p spanwise-store --bench segment`
 
+#![expect(clippy::print_stdout, reason = "sizes are what some of it measures")]
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};

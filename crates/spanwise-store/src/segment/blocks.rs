@@ -222,7 +222,7 @@ impl BlockFile {
 
     /// A reader for one task, which remembers the blocks it has just read.
     pub(super) fn cursor(&self) -> Cursor<'_> {
-        Cursor { file: self, blocks: Vec::new() }
+        Cursor { file: self, blocks: Vec::new(), decompressor: None }
     }
 
     fn index(&self) -> Result<&(Vec<Block>, u32), SegmentError> {
@@ -335,6 +335,7 @@ pub(super) struct Cursor<'f> {
     file: &'f BlockFile,
     /// Most recently used last.
     blocks: Vec<Loaded>,
+    decompressor: Option<Decompressor<'static>>,
 }
 
 impl Cursor<'_> {
@@ -361,8 +362,11 @@ impl Cursor<'_> {
         }
         let at = index.partition_point(|block| block.first <= number).checked_sub(1);
         let block = at.and_then(|at| index.get(at)).ok_or_else(missing)?;
-        let mut decompressor = Decompressor::new().map_err(SegmentError::io(&self.file.path))?;
-        let loaded = self.file.load(*block, &mut decompressor)?;
+        let decompressor = match &mut self.decompressor {
+            Some(decompressor) => decompressor,
+            none => none.insert(Decompressor::new().map_err(SegmentError::io(&self.file.path))?),
+        };
+        let loaded = self.file.load(*block, decompressor)?;
         if !loaded.numbers().contains(&number) {
             return Err(missing());
         }

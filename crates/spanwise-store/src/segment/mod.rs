@@ -7,12 +7,18 @@
 //! |---|---|
 //! | `rows.bin` | here is a row number, give me the span, exactly as it was |
 //! | `texts.bin` | … and the long texts it refers to, each distinct one stored once |
-//! | `origins.bin` | … and its resource and scope |
+//! | `names.bin` | … and the attribute keys and other short strings that occur over and over |
+//! | `resources.bin`, `scopes.bin` | … and who produced it |
 //! | `spans.parquet` | which rows match, and what do they add up to |
 //! | `traces.idx` | here is a trace id, which rows are its spans |
 //! | `traces.bin`, `summaries.bin` | the traces of this segment in order, and one row for each |
 //! | `fields.json` | which attributes exist, with which values |
 //! | `text/` | which texts contain this word (built later; scanned until then) |
+//!
+//! The record of a span is its row in `rows.bin` with what that refers to; everything else is an
+//! index over it. So a trace is read without touching Parquet (a hundred columns would cost a
+//! hundred page reads), there is one codec to get a span back exactly, and merging is reading
+//! spans and writing them again. The price is that short values are on disk twice.
 
 mod blocks;
 mod chunk;

@@ -110,18 +110,27 @@ impl Segment {
         id: TraceId,
         detail: Detail,
     ) -> Result<Vec<StoredSpan>, SegmentError> {
-        let Some(entry) = self.find_trace(project, id)? else { return Ok(Vec::new()) };
-        self.stored_spans(Rows::Range(entry.rows()), detail)
+        let mut decoder = self.decoder()?;
+        match self.find_trace(&mut decoder, project, id)? {
+            Some(entry) => entry.rows().map(|row| decoder.span(row, detail)).collect(),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The ordinal of a trace, if it is in this segment.
     pub fn trace_ordinal(&self, project: &str, id: TraceId) -> Result<Option<u32>, SegmentError> {
-        Ok(self.find_trace(project, id)?.map(|entry| entry.ordinal))
+        let entry = self.find_trace(&mut self.decoder()?, project, id)?;
+        Ok(entry.map(|entry| entry.ordinal))
     }
 
-    fn find_trace(&self, project: &str, id: TraceId) -> Result<Option<Entry>, SegmentError> {
+    fn find_trace(
+        &self,
+        decoder: &mut Decoder<'_>,
+        project: &str,
+        id: TraceId,
+    ) -> Result<Option<Entry>, SegmentError> {
         for entry in self.trace_index.find(project, id)? {
-            let first = self.decoder()?.span(entry.first_row, Detail::Outline)?;
+            let first = decoder.span(entry.first_row, Detail::Outline)?;
             if first.span.trace_id == id && *first.project == *project {
                 return Ok(Some(entry));
             }

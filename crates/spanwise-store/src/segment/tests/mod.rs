@@ -1,4 +1,5 @@
 mod conversation;
+mod hostile;
 mod merging;
 mod round_trip;
 mod searching;

@@ -221,35 +221,38 @@ pub fn index_text(segment: &Segment) -> Result<(), SegmentError> {
     sync_dir(segment.dir())
 }
 
-/// A text of a window.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Key {
+/// A text of a window that is stored once per segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Shared {
     Name(u32),
     Piece(u32),
-    Text(Box<str>),
 }
 
 /// The texts of a run of rows, with the rows that carry each.
 #[derive(Default)]
 struct Window {
-    texts: HashMap<Key, Vec<u32>>,
+    shared: HashMap<Shared, Vec<u32>>,
+    /// Texts that lie in their rows.
+    in_place: HashMap<Box<str>, Vec<u32>>,
     n_rows: usize,
     n_bytes: usize,
 }
 
 impl Window {
     fn note(&mut self, row: u32, found: Found<'_>) {
-        let key = match found {
-            Found::Name(number) => Key::Name(number),
-            Found::Piece(number) => Key::Piece(number),
+        let rows = match found {
+            Found::Name(number) => self.shared.entry(Shared::Name(number)).or_default(),
+            Found::Piece(number) => self.shared.entry(Shared::Piece(number)).or_default(),
             Found::Text("") => return,
-            Found::Text(text) => Key::Text(text.into()),
+            Found::Text(text) => {
+                if !self.in_place.contains_key(text) {
+                    self.n_bytes += text.len();
+                    self.in_place.insert(text.into(), Vec::new());
+                }
+                let Some(rows) = self.in_place.get_mut(text) else { return };
+                rows
+            }
         };
-        let n_bytes = if let Key::Text(text) = &key { text.len() } else { 0 };
-        let rows = self.texts.entry(key).or_insert_with(|| {
-            self.n_bytes += n_bytes;
-            Vec::new()
-        });
         if rows.last() != Some(&row) {
             rows.push(row);
             self.n_rows += 1;
@@ -257,7 +260,7 @@ impl Window {
     }
 
     fn is_full(&self) -> bool {
-        self.texts.len() >= WINDOW_TEXTS
+        self.shared.len() + self.in_place.len() >= WINDOW_TEXTS
             || self.n_rows >= WINDOW_ROWS
             || self.n_bytes >= WINDOW_BYTES
     }
@@ -289,40 +292,58 @@ impl<'s> Builder<'s> {
     /// Makes documents of the texts of the window and begins the next one.
     fn end_window(&mut self) -> Result<(), SegmentError> {
         let window = std::mem::take(&mut self.window);
-        let mut texts: Vec<(Key, Vec<u32>)> = window.texts.into_iter().collect();
-        texts.sort_unstable();
-        let mut pieces = self.segment.texts.cursor();
-        for (key, rows) in texts {
-            let mut document = TantivyDocument::default();
-            let field = self.field;
-            let mut add = |text: &str| {
-                if text.contains(char::is_alphanumeric) {
-                    document.add_text(field, text);
+        for (text, rows) in window.in_place {
+            self.add(&rows, |add| each_string(&text, add))?;
+        }
+        // In the order of the file, so that each block is read once.
+        let mut shared: Vec<(Shared, Vec<u32>)> = window.shared.into_iter().collect();
+        shared.sort_unstable();
+        let segment = self.segment;
+        let mut pieces = segment.texts.cursor();
+        for (text, rows) in shared {
+            match text {
+                Shared::Name(number) => {
+                    let name = segment.names()?.get(number as usize);
+                    let name = name.ok_or_else(|| segment.rows.corrupt("no such name"))?;
+                    self.add(&rows, |add| each_string(name, add))?;
                 }
-                true
-            };
-            match key {
-                Key::Text(text) => each_string(&text, &mut add),
-                Key::Name(number) => match self.segment.names()?.get(number as usize) {
-                    Some(name) => each_string(name, &mut add),
-                    None => return Err(self.segment.rows.corrupt("no such name")),
-                },
-                Key::Piece(number) => {
+                Shared::Piece(number) => {
                     let entry = pieces.get(number)?;
-                    match scan::piece(self.segment, &entry)? {
-                        (TextKind::Json, text) => json::each_value(text, &mut add),
-                        (TextKind::Plain | TextKind::Binary, text) => add(text),
+                    match scan::piece(segment, &entry)? {
+                        (TextKind::Json, text) => {
+                            self.add(&rows, |add| json::each_value(text, add))?;
+                        }
+                        (TextKind::Plain | TextKind::Binary, text) => {
+                            self.add(&rows, |add| add(text))?;
+                        }
                     }
                 }
-            };
-            if document.len() > 0 {
-                self.add(document, &rows)?;
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, document: TantivyDocument, rows: &[u32]) -> Result<(), SegmentError> {
+    /// Adds a document of the strings that `each` gives, if there is a word in them.
+    fn add(
+        &mut self,
+        rows: &[u32],
+        each: impl FnOnce(&mut dyn FnMut(&str) -> bool) -> bool,
+    ) -> Result<(), SegmentError> {
+        let mut document = TantivyDocument::default();
+        each(&mut |text| {
+            if text.contains(char::is_alphanumeric) {
+                document.add_text(self.field, text);
+            }
+            true
+        });
+        if document.len() == 0 { Ok(()) } else { self.add_document(document, rows) }
+    }
+
+    fn add_document(
+        &mut self,
+        document: TantivyDocument,
+        rows: &[u32],
+    ) -> Result<(), SegmentError> {
         let number = self.postings.push(&posting(rows))?;
         let part = match &mut self.part {
             Some(part) => part,
