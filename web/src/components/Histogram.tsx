@@ -32,7 +32,7 @@ export function Histogram({
   const hovered = hover === null ? undefined : bars[hover];
   return (
     <div className="histogram" data-loading={!data || undefined}>
-      <Totals bars={bars} />
+      <Totals bars={data?.bars} />
       <div
         ref={strip}
         className="histogram-bars"
@@ -100,9 +100,9 @@ function BarTip({ bar, at }: { bar: Bar; at: number }) {
   );
 }
 
-function Totals({ bars }: { bars: Bar[] }) {
-  const count = bars.reduce((sum, bar) => sum + bar.count, 0);
-  const errors = bars.reduce((sum, bar) => sum + bar.errors, 0);
+function Totals({ bars }: { bars: Bar[] | undefined }) {
+  const count = bars?.reduce((sum, bar) => sum + bar.count, 0);
+  const errors = bars?.reduce((sum, bar) => sum + bar.errors, 0);
   return (
     <div className="histogram-totals">
       <div>

@@ -54,6 +54,8 @@ export function SearchBar({
     setOpen(false);
     setActive(-1);
     onSearch(q.trim());
+    // The keyboard goes back to the list.
+    inputRef.current?.blur();
   };
   const accept = (suggestion: Suggestion) => {
     const before = text.slice(0, completion.from) + suggestion.insert;
@@ -139,7 +141,6 @@ export function SearchBar({
           onClick={() => {
             setText("");
             search("");
-            inputRef.current?.focus();
           }}
         >
           <Icon name="close" size={14} />

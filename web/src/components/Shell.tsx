@@ -4,6 +4,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { api } from "../api/client";
+import { lastList } from "../lastList";
 import { SignInPage } from "../pages/SignInPage";
 import { sessionOptions } from "../queries";
 import { requireSignIn, useSignedOut } from "../signedOut";
@@ -19,7 +20,7 @@ export function Shell() {
   useChordStart("g");
   useKeys({
     "?": () => setSheet(true),
-    "g t": () => navigate({ to: "/" }),
+    "g t": () => navigate({ to: "/", search: lastList().search }),
     "g p": () => navigate({ to: "/problems" }),
   });
   return (

@@ -4,6 +4,7 @@ import { Link } from "@tanstack/react-router";
 import { type ReactNode, useMemo, useState } from "react";
 import { api } from "../api/client";
 import type { Diagnostic, Trace } from "../api/types";
+import { lastList } from "../lastList";
 import { usageTotals } from "../model/cost";
 import { diagnosticTitle, type Finding, findings } from "../model/findings";
 import {
@@ -39,6 +40,7 @@ export function TraceHeader({
       <div className="trace-title">
         <Link
           to="/"
+          search={lastList().search}
           className="icon-button"
           aria-label="Back to the list"
           title="Back to the list (u)"

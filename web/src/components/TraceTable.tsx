@@ -1,6 +1,5 @@
 /** The virtualised list of traces. */
 
-import { useNavigate } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type MouseEvent, memo, useEffect, useRef } from "react";
 import type { TraceSummary } from "../api/types";
@@ -23,7 +22,9 @@ export interface TraceTableProps {
   onMore: () => void;
   onHover: (inside: boolean) => void;
   onScrolled: (scrolled: boolean) => void;
-  onPeek: (traceId: string) => void;
+  /** The pointer rests on a trace, or (null) on none. */
+  onPeek: (trace: TraceSummary | null) => void;
+  onOpen: (traceId: string) => void;
 }
 
 export function TraceTable(props: TraceTableProps) {
@@ -83,6 +84,7 @@ export function TraceTable(props: TraceTableProps) {
                 selected={item.index === selected}
                 fresh={props.fresh.has(trace.trace_id)}
                 onPeek={props.onPeek}
+                onOpen={props.onOpen}
               />
             ) : (
               <div
@@ -153,16 +155,16 @@ interface RowProps {
   top: number;
   selected: boolean;
   fresh: boolean;
-  onPeek: (traceId: string) => void;
+  onPeek: (trace: TraceSummary | null) => void;
+  onOpen: (traceId: string) => void;
 }
 
 const Row = memo(function Row({ trace, columns, now, maxNs, top, ...state }: RowProps) {
-  const navigate = useNavigate();
   const href = `/traces/${trace.trace_id}`;
   const open = (event: MouseEvent) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
-    navigate({ to: "/traces/$traceId", params: { traceId: trace.trace_id } });
+    state.onOpen(trace.trace_id);
   };
   return (
     <a
@@ -175,7 +177,8 @@ const Row = memo(function Row({ trace, columns, now, maxNs, top, ...state }: Row
       data-error={trace.status === "error" || undefined}
       style={{ transform: `translateY(${top}px)` }}
       onClick={open}
-      onPointerEnter={() => state.onPeek(trace.trace_id)}
+      onPointerEnter={() => state.onPeek(trace)}
+      onPointerLeave={() => state.onPeek(null)}
     >
       {columns.map((column) => (
         <div

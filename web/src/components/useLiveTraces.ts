@@ -13,8 +13,8 @@ export interface LiveTraces {
   release: () => void;
 }
 
-/** Arrivals are gathered this long, so that a busy server causes a few renders a second. */
-const GATHER_MS = 250;
+/** Arrivals are gathered this long, so that a busy server does not cause a render per trace. */
+const GATHER_MS = 100;
 const FRESH_MS = 2500;
 
 export function useLiveTraces(

@@ -49,9 +49,10 @@ function ProblemTable({ problems }: { problems: IngestProblem[] }) {
                   {formatAgo(ms, now)}
                 </td>
                 <td className="nowrap">
-                  <span className="tag" data-tone={tone(problem.kind)}>
-                    {problem.kind.replaceAll("_", " ")}
-                  </span>
+                  <span className="tag" data-tone={tone(problem)}>
+                    {problem.outcome ?? "problem"}
+                  </span>{" "}
+                  {problem.kind.replaceAll("_", " ")}
                   {(problem.count ?? 1) > 1 && <span className="muted"> ×{problem.count}</span>}
                 </td>
                 <td>
@@ -87,8 +88,9 @@ function ProblemSpan({ problem }: { problem: IngestProblem }) {
   );
 }
 
-function tone(kind: string): string {
-  return /reject|malformed|refus/.test(kind) ? "error" : "warn";
+/** What was lost is worse than what was mended. */
+function tone({ outcome }: IngestProblem): string {
+  return outcome === "rejected" || outcome === "refused" ? "error" : "warn";
 }
 
 function LoadingRows() {

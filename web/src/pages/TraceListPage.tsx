@@ -16,6 +16,7 @@ import { TimeRangePicker } from "../components/TimeRangePicker";
 import { TableSkeleton, TraceTable } from "../components/TraceTable";
 import { useLiveTraces } from "../components/useLiveTraces";
 import { usePageWidth } from "../components/usePageWidth";
+import { lastList, rememberList } from "../lastList";
 import { formatAgo, nanosToMs, plural } from "../model/format";
 import { mergeLive } from "../model/live";
 import { toggleTerm } from "../model/query";
@@ -60,7 +61,14 @@ export function TraceListPage() {
   const columns = chosenColumns(search.cols, usePageWidth());
   const input = useRef<HTMLInputElement>(null);
   const problem = searchProblem(query.error);
-  useListKeys({ list, navigate, set, isLive, input });
+  const open = useCallback(
+    (traceId: string) => {
+      rememberList(search, traceId);
+      navigate({ to: "/traces/$traceId", params: { traceId } });
+    },
+    [search, navigate],
+  );
+  useListKeys({ list, open, set, isLive, input });
 
   usePreloadedTracePage(query.data !== undefined);
 
@@ -121,7 +129,8 @@ export function TraceListPage() {
             onMore={() => !query.isFetching && query.fetchNextPage()}
             onHover={list.setHovered}
             onScrolled={list.setScrolled}
-            onPeek={list.prefetch}
+            onPeek={list.peek}
+            onOpen={open}
           />
         )}
       </div>
@@ -140,23 +149,31 @@ function usePreloadedTracePage(ready: boolean) {
   }, [ready]);
 }
 
+/** A pointer that only passes by asks for nothing, and large traces are fetched when opened. */
+const RESTING_MS = 90;
+const MAX_PREFETCHED_SPANS = 3000;
+
 /** Pages and live arrivals as one list, with the row that the keyboard is on. */
 function useTraceRows(pages: TraceSummary[] | undefined, q: string, isLive: boolean, sort: string) {
   const queryClient = useQueryClient();
   const now = useNow(10_000);
   const [hovered, setHovered] = useState(false);
   const [scrolled, setScrolled] = useState(false);
-  const [selectedId, setSelectedId] = useState<string | null>(null);
+  const [selectedId, setSelectedId] = useState(lastList().traceId);
   const known = useMemo(() => new Set(pages?.map((row) => row.trace_id)), [pages]);
-  const hold = hovered || scrolled || selectedId !== null || sort !== NEWEST_FIRST;
+  const hold = hovered || scrolled || sort !== NEWEST_FIRST;
   const live = useLiveTraces(q, isLive && pages !== undefined, (id) => known.has(id), hold);
   const rows = useMemo(
     () => mergeLive(pages ?? [], live.list, sort === NEWEST_FIRST),
     [pages, live.list, sort],
   );
-  const prefetch = useCallback(
-    (traceId: string) => {
-      queryClient.prefetchQuery(outlineOptions(traceId));
+  const resting = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const peek = useCallback(
+    (trace: TraceSummary | null) => {
+      clearTimeout(resting.current);
+      if (!trace || trace.span_count > MAX_PREFETCHED_SPANS) return;
+      const prefetch = () => queryClient.prefetchQuery(outlineOptions(trace.trace_id));
+      resting.current = setTimeout(prefetch, RESTING_MS);
     },
     [queryClient],
   );
@@ -171,19 +188,19 @@ function useTraceRows(pages: TraceSummary[] | undefined, q: string, isLive: bool
     select: setSelectedId,
     setHovered,
     setScrolled,
-    prefetch,
+    peek,
   };
 }
 
 function useListKeys({
   list,
-  navigate,
+  open,
   set,
   isLive,
   input,
 }: {
   list: ReturnType<typeof useTraceRows>;
-  navigate: ReturnType<typeof route.useNavigate>;
+  open: (traceId: string) => void;
   set: (change: { live?: string | undefined }) => void;
   isLive: boolean;
   input: React.RefObject<HTMLInputElement | null>;
@@ -193,7 +210,7 @@ function useListKeys({
     const row = list.rows[at];
     if (!row) return;
     list.select(row.trace_id);
-    list.prefetch(row.trace_id);
+    list.peek(row);
   };
   useKeys({
     "/": () => {
@@ -209,7 +226,7 @@ function useListKeys({
     Escape: () => list.select(null),
     Enter: () => {
       const traceId = list.rows[list.selected]?.trace_id;
-      if (traceId) navigate({ to: "/traces/$traceId", params: { traceId } });
+      if (traceId) open(traceId);
     },
   });
 }

@@ -10,6 +10,7 @@ import { SplitPane } from "../components/SplitPane";
 import { TraceHeader } from "../components/TraceHeader";
 import { useTitle } from "../components/useTitle";
 import { FULL_VIEW, type View, Waterfall } from "../components/Waterfall";
+import { lastList } from "../lastList";
 import {
   buildTree,
   collapsedToDepth,
@@ -197,7 +198,7 @@ function useTraceKeys(
     e: () => setTab("events"),
     r: () => setTab("raw"),
     c: () => setTab("cost"),
-    u: () => navigate({ to: "/" }),
+    u: () => navigate({ to: "/", search: lastList().search }),
     Escape: () => {
       if (document.activeElement === filterInput.current) filterInput.current?.blur();
       else resetView();

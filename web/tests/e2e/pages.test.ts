@@ -1,6 +1,6 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ERROR_ID, LARGE_ID, REFUND_ID } from "../mock/fixtures";
+import { ERROR_ID, HOSTILE_ID, LARGE_ID, REFUND_ID } from "../mock/fixtures";
 import { type Look, launch, openTab, scrollFrames, serve, shoot, timeToUsable } from "./browser";
 
 const ROW = ".table-body a.row";
@@ -144,6 +144,44 @@ test("search completes, filters, keeps its state in the URL and shows where a fa
   await page.waitForSelector(".search-problem");
   await page.waitForSelector(".search-fault");
   await shoot(page, "search-fault");
+  await close();
+});
+
+test("the way back from a trace leads to the list as it was left", async () => {
+  const { page, close } = await openTab(browser);
+  await page.goto(`${server.url}/?q=service%3Avoice&sort=-duration`);
+  await page.waitForSelector(ROW);
+  await page.locator(ROW).nth(1).click();
+  await page.waitForSelector(SPAN);
+  await page.keyboard.press("u");
+  await page.waitForURL(/q=service%3Avoice&sort=-duration/);
+  await page.waitForSelector(`${ROW}[data-selected]`);
+  await close();
+});
+
+test("recorded content neither runs nor calls out", async () => {
+  const { page, complaints, close } = await openTab(browser);
+  const elsewhere: string[] = [];
+  page.on("request", (request) => {
+    const isOurs = request.url().startsWith(server.url) || request.url().startsWith("data:");
+    if (!isOurs) elsewhere.push(request.url());
+  });
+  await page.goto(`${server.url}/traces/${HOSTILE_ID}`);
+  await page.waitForSelector(".markdown");
+  await shoot(page, "hostile");
+  for (const key of ["a", "e", "r", "m"]) {
+    await page.keyboard.press(key);
+    await page.waitForTimeout(120);
+  }
+  const found = await page.evaluate(() => ({
+    pwned: "pwned" in window,
+    planted: document.querySelectorAll(
+      ".markdown :is(script, img, iframe, style), a[href^='javascript']",
+    ).length,
+  }));
+  expect(found).toEqual({ pwned: false, planted: 0 });
+  expect(elsewhere).toEqual([]);
+  expect(complaints).toEqual([]);
   await close();
 });
 

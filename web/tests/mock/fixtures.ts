@@ -7,6 +7,7 @@ export type FullTrace = Omit<Trace, "spans"> & { spans: Span[] };
 
 export const REFUND_ID = "4f1c0e9ab3d24c7e9a5d10c2f7b86e31";
 export const ERROR_ID = "b7720d5e8c1f4a2d8e3b94f06a1c55d9";
+export const HOSTILE_ID = "bad0000000000000000000000000bad0";
 export const LARGE_ID = "10000000000000000000000000010000";
 
 const SYSTEM = `You are the refunds specialist of Larkspur Outfitters.
@@ -474,6 +475,37 @@ export function largeTrace(startMs: number): FullTrace {
   return b.trace({ workflow: "nightly_eval", input_preview: "dataset support-1k, 999 cases" });
 }
 
+/** Content that tries to run, to load and to deceive. */
+export function hostileTrace(startMs: number): FullTrace {
+  const b = new TraceBuilder(HOSTILE_ID, startMs, "hostile", 31);
+  const attack = [
+    "**bold** <script>window.pwned = 1</script> <img src=x onerror='window.pwned = 1'>",
+    "![pixel](http://tracker.example/pixel.png) [link](javascript:window.pwned=1)",
+    "<iframe src='http://tracker.example/'></iframe><style>body{display:none}</style>",
+    "[safe](https://example.com/a?b=c) `</code><script>window.pwned=1</script>`",
+  ].join("\n\n");
+  const name = '<img src=x onerror="window.pwned=1">';
+  const root = b.span(null, { name, operation: "agent", at: 0, ms: 900 });
+  b.chat(root, {
+    model: "gpt-4.1",
+    at: 10,
+    ms: 800,
+    tokens: [10, 10],
+    input: [say("user", attack)],
+    output: [
+      {
+        role: "assistant",
+        parts: [
+          { type: "text", content: attack },
+          { type: "media", modality: "image", uri: "http://tracker.example/image.png" },
+        ],
+      },
+    ],
+    attributes: { [name]: attack },
+  });
+  return b.trace({ input_preview: attack, output_preview: attack });
+}
+
 const SMALL: readonly [service: string, name: string, ask: string, answer: string][] = [
   [
     "support-desk",
@@ -603,6 +635,7 @@ export function allTraces(nowMs: number, n = 320): FullTrace[] {
     refundTrace(nowMs - 48_000),
     errorTrace(nowMs - 190_000),
     largeTrace(nowMs - 900_000),
+    hostileTrace(nowMs - 86_000_000),
     ...small,
   ].sort((a, b) => (BigInt(a.start_time_unix_nano) < BigInt(b.start_time_unix_nano) ? 1 : -1));
 }

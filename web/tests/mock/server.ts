@@ -329,7 +329,8 @@ function fieldValues(trace: FullTrace, field: string): string[] {
 const PROBLEMS = (now: number) => [
   {
     time_unix_nano: `${now - 40_000}000000`,
-    kind: "rejected_span",
+    outcome: "rejected",
+    kind: "invalid_span",
     reason: "trace_id is zero",
     source: "otlp-http, python opentelemetry-sdk 1.31.0",
     fix: "Create spans through a tracer; a span built by hand needs 16 random bytes as trace id.",
@@ -338,6 +339,7 @@ const PROBLEMS = (now: number) => [
   },
   {
     time_unix_nano: `${now - 310_000}000000`,
+    outcome: "odd",
     kind: "dropped_attributes",
     reason:
       "14 attributes of one span were dropped by the SDK before they were sent: its limit is 128",
@@ -348,6 +350,7 @@ const PROBLEMS = (now: number) => [
   },
   {
     time_unix_nano: `${now - 2_400_000}000000`,
+    outcome: "repaired",
     kind: "negative_duration",
     reason: "the span ended 12 ms before it started; its duration was set to 0",
     source: "voice",
@@ -356,7 +359,8 @@ const PROBLEMS = (now: number) => [
   },
   {
     time_unix_nano: `${now - 9_000_000}000000`,
-    kind: "malformed_request",
+    outcome: "refused",
+    kind: "malformed",
     reason: "the body is not an OTLP request: invalid wire type at byte 1812",
     source: "otlp-http, 127.0.0.1",
     fix: "Send protobuf with content-type application/x-protobuf, or JSON with application/json.",
