@@ -1,12 +1,13 @@
 //! Which attributes a segment has: for typeahead, and to decide which get a column.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use spanwise_model::{StoredSpan, Str, Value};
 
 use super::columns::{MAX_SHREDDED_BYTES, Shredded};
+use super::hash::Map;
 use super::schema::ScalarType;
 
 pub(super) const FILE: &str = "fields.json";
@@ -141,7 +142,7 @@ fn counts_up(key: &str) -> bool {
 
 /// Counts keys and values over the rows of a segment.
 pub(super) struct FieldCounter {
-    projects: HashMap<Arc<str>, HashMap<Str, KeyCounter>>,
+    projects: Map<Arc<str>, Map<Str, KeyCounter>>,
     complete: bool,
     /// Values are counted in every so many rows.
     stride: usize,
@@ -153,7 +154,7 @@ struct KeyCounter {
     counts: [u64; 4],
     max_bytes: usize,
     n_sampled: u64,
-    values: HashMap<Str, u64>,
+    values: Map<Str, u64>,
     /// Sampled values that found no place in `values`.
     n_other: u64,
 }
@@ -161,32 +162,27 @@ struct KeyCounter {
 impl FieldCounter {
     pub(super) fn new(n_rows: usize) -> Self {
         let stride = n_rows.div_ceil(SAMPLED_ROWS).max(1);
-        FieldCounter { projects: HashMap::new(), complete: true, stride, n_rows: 0 }
+        FieldCounter { projects: Map::default(), complete: true, stride, n_rows: 0 }
     }
 
     pub(super) fn count(&mut self, stored: &StoredSpan) {
         let is_sampled = self.n_rows.is_multiple_of(self.stride);
         self.n_rows += 1;
         if !self.projects.contains_key(&stored.project) {
-            self.projects.insert(stored.project.clone(), HashMap::new());
+            self.projects.insert(stored.project.clone(), Map::default());
         }
         let Some(keys) = self.projects.get_mut(&stored.project) else { return };
         for attribute in &stored.span.attributes {
             let Some(value_type) = ScalarType::of(&attribute.value) else { continue };
-            if !keys.contains_key(&attribute.key) {
-                if keys.len() == MAX_KEYS || attribute.key.len() > MAX_KEY_BYTES {
-                    self.complete = false;
-                    continue;
-                }
-                keys.insert(attribute.key.clone(), KeyCounter::default());
-            }
-            let Some(key) = keys.get_mut(&attribute.key) else { continue };
-            key.counts[value_type as usize] += 1;
-            if let Value::String(text) = &attribute.value {
-                key.max_bytes = key.max_bytes.max(text.len());
-                if is_sampled {
-                    key.sample(text);
-                }
+            let n_keys = keys.len();
+            if let Some(counter) = keys.get_mut(&attribute.key) {
+                counter.count(value_type, &attribute.value, is_sampled);
+            } else if n_keys < MAX_KEYS && attribute.key.len() <= MAX_KEY_BYTES {
+                let mut counter = KeyCounter::default();
+                counter.count(value_type, &attribute.value, is_sampled);
+                keys.insert(attribute.key.clone(), counter);
+            } else {
+                self.complete = false;
             }
         }
     }
@@ -203,6 +199,16 @@ impl FieldCounter {
 }
 
 impl KeyCounter {
+    fn count(&mut self, value_type: ScalarType, value: &Value, is_sampled: bool) {
+        self.counts[value_type as usize] += 1;
+        if let Value::String(text) = value {
+            self.max_bytes = self.max_bytes.max(text.len());
+            if is_sampled {
+                self.sample(text);
+            }
+        }
+    }
+
     fn sample(&mut self, text: &Str) {
         self.n_sampled += 1;
         if text.len() > MAX_VALUE_BYTES {

@@ -24,6 +24,7 @@ mod blocks;
 mod chunk;
 mod columns;
 mod fields;
+mod hash;
 mod json;
 mod merge;
 mod names;

@@ -1,12 +1,11 @@
 //! Short strings that occur over and over (attribute keys, span names, models), numbered once
 //! per segment. The file is `names.bin`: the names by number.
 
-use std::collections::HashMap;
-
 use spanwise_model::Str;
 
 use super::SegmentError;
 use super::blocks::{BlockFile, BlockWriter};
+use super::hash::Map;
 
 /// Longer strings are written where they occur.
 const MAX_BYTES: usize = 128;
@@ -17,7 +16,7 @@ const MAX_NAMES: usize = 1 << 16;
 /// The names of a segment that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    numbers: HashMap<Str, u32>,
+    numbers: Map<Str, u32>,
     list: Vec<Str>,
 }
 

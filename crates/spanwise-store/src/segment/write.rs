@@ -1,6 +1,5 @@
 //! Writes segments: sealing sorts spans that are in memory, merging streams.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use spanwise_model::{RowRole, SpanId, StoredSpan, TraceId};
 use super::blocks::FileWriter;
 use super::columns::{ColumnWriter, RowInfo};
 use super::fields::{self, FieldCatalog, FieldCounter};
+use super::hash::Map;
 use super::row::{Encoded, Encoder};
 use super::traces::TraceWriter;
 use super::{FORMAT_VERSION, Meta, SegmentError, WriteOptions};
@@ -66,7 +66,7 @@ pub fn write(
 
 /// The spans in the order of a segment's rows.
 fn sorted(spans: &[Arc<StoredSpan>]) -> Vec<&StoredSpan> {
-    let mut starts: HashMap<(TraceId, &str), u64> = HashMap::new();
+    let mut starts: Map<(TraceId, &str), u64> = Map::default();
     for stored in spans {
         let start = stored.span.start_time_unix_nano;
         starts

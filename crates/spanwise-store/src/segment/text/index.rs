@@ -7,7 +7,6 @@
 //!
 //! Every recorded text is indexed, ids too: pasting a request id into the search box works.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use tantivy::schema::{
@@ -22,6 +21,7 @@ use tantivy::{
 
 use super::super::blocks::{BlockFile, BlockWriter};
 use super::super::chunk::TextKind;
+use super::super::hash::Map;
 use super::super::row::{Found, RowView};
 use super::super::varint::{Malformed, Reader, put_varint};
 use super::super::write::sync_dir;
@@ -231,9 +231,9 @@ enum Shared {
 /// The texts of a run of rows, with the rows that carry each.
 #[derive(Default)]
 struct Window {
-    shared: HashMap<Shared, Vec<u32>>,
+    shared: Map<Shared, Vec<u32>>,
     /// Texts that lie in their rows.
-    in_place: HashMap<Box<str>, Vec<u32>>,
+    in_place: Map<Box<str>, Vec<u32>>,
     n_rows: usize,
     n_bytes: usize,
 }
