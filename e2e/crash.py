@@ -5,8 +5,8 @@ usage: crash.py [--rounds 200] [--seed N] [--keep FOLDER]
 Worker processes export batches over gRPC and HTTP and repeat each one until the server says that
 it is taken, as an agent with a sending queue does. Every span has a number of its own; a trace is
 a batch. Meanwhile the server is killed (SIGKILL), often in the midst of sealing or merging, and
-started again. After every restart all that was acknowledged since the last one must be there
-once; at the end everything is audited, and the store's own count too.
+started again. After every restart what was acknowledged last must be there once; at the end all of
+it, and the store's own count must agree.
 """
 
 from __future__ import annotations
@@ -36,8 +36,12 @@ from harness.server import Server
 
 WORKERS = ["grpc", "http", "grpc", "http"]
 BATCH = 25
-# So small that some seal or merge is always under way.
-CONFIG = {"store": {"seal_spans": 400, "seal_after": "1s"}, "log": "warn"}
+# A worker pauses between batches, so that merging keeps up and the audit does too.
+PAUSE = 0.03
+# So small that some seal or merge is nearly always under way.
+CONFIG = {"store": {"seal_spans": 1000, "seal_after": "1s"}, "log": "warn"}
+# At most so many batches of a worker are audited between two kills; the end audits all.
+AUDITED_PER_ROUND = 60
 OPEN_WITHIN = 1.0
 
 
@@ -106,6 +110,7 @@ def work(worker: int, protocol: str, grpc_address: str, http_base: str, journal:
                 time.sleep(0.02)
             notes.write(f"taken {sequence}\n")
             sequence += 1
+            time.sleep(PAUSE)
 
 
 # The audit
@@ -125,7 +130,7 @@ class Audit:
         self.client = httpx.Client(timeout=60)
 
     def trace(self, worker: int, sequence: int) -> dict[str, Any] | None:
-        url = f"{self.base}/api/v1/traces/{trace_id(worker, sequence):032x}"
+        url = f"{self.base}/api/v1/traces/{trace_id(worker, sequence):032x}?view=outline"
         response = self.client.get(url)
         assert response.status_code in (200, 404), f"{url}: {response.status_code} {response.text[:300]}"
         return response.json() if response.status_code == 200 else None
@@ -243,7 +248,7 @@ def run(folder: Path, rounds: int, seed: int) -> Outcome:
             server.kill()
             opened.append(server.start())
             for worker, journal in enumerate(journals):
-                for sequence in journal.catch_up():
+                for sequence in journal.catch_up()[-AUDITED_PER_ROUND:]:
                     audit.check(worker, sequence, acknowledged=True)
             if faults := audit.faults():
                 raise AssertionError(f"after round {number + 1}:\n" + "\n".join(faults[:20]) + "\n" + server.report())
