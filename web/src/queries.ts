@@ -8,6 +8,8 @@ import {
   queryOptions,
 } from "@tanstack/react-query";
 import { ApiError, api } from "./api/client";
+import type { Trace } from "./api/types";
+import { nanosToMs } from "./model/format";
 import { type Bar, statsPoints, toBars } from "./model/histogram";
 import {
   bucketSeconds,
@@ -136,11 +138,19 @@ async function occupied(
   return times.length > 0 ? { first: Math.min(...times), last: Math.max(...times) } : null;
 }
 
+const GROWING_MS = 3000;
+
+/** A trace without its root may still be running; one that began long ago has lost it. */
+function mayGrow(trace: Trace | undefined): boolean {
+  if (!trace || trace.complete || trace.span_count > 5000) return false;
+  return Date.now() - nanosToMs(trace.start_time_unix_nano) < 30 * MINUTE_MS;
+}
+
 export function outlineOptions(traceId: string) {
   return queryOptions({
     queryKey: ["trace", traceId],
     queryFn: ({ signal }) => api.outline(traceId, signal),
-    refetchInterval: (query) => (query.state.data?.complete === false ? 3000 : false),
+    refetchInterval: (query) => (mayGrow(query.state.data) ? GROWING_MS : false),
   });
 }
 
@@ -178,5 +188,5 @@ export const sessionOptions = queryOptions({
 export const problemsOptions = queryOptions({
   queryKey: ["problems"],
   queryFn: ({ signal }) => api.problems(signal),
-  refetchInterval: 10_000,
+  refetchInterval: 15_000,
 });

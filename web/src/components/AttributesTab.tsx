@@ -63,7 +63,10 @@ function Group({
   const entries = Object.entries(values)
     .filter(
       ([key, value]) =>
-        key.toLowerCase().includes(wanted) || jsonText(value).toLowerCase().includes(wanted),
+        // Lower-casing megabytes is only worth it when somebody looks for something.
+        wanted === "" ||
+        key.toLowerCase().includes(wanted) ||
+        jsonText(value).toLowerCase().includes(wanted),
     )
     .sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
   return (

@@ -1,16 +1,17 @@
 /** The frame around every page: navigation, theme, key sheet, sign-in. */
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { api } from "../api/client";
 import { lastList } from "../lastList";
 import { SignInPage } from "../pages/SignInPage";
-import { sessionOptions } from "../queries";
+import { problemsOptions, sessionOptions } from "../queries";
 import { requireSignIn, useSignedOut } from "../signedOut";
 import { Icon } from "./Icon";
 import { KeySheet } from "./KeySheet";
 import { useChordStart, useKeys } from "./keys";
+import { readStored, store } from "./stored";
 import { nextTheme, useTheme } from "./theme";
 
 export function Shell() {
@@ -34,7 +35,7 @@ export function Shell() {
           <Link to="/" activeOptions={{ exact: true, includeSearch: false }}>
             Traces
           </Link>
-          <Link to="/problems">Ingest problems</Link>
+          <ProblemsLink />
         </nav>
         <div className="topbar-end">
           <SignOut />
@@ -65,6 +66,42 @@ function Logo() {
       <rect x="8.5" y="13.6" width="5.5" height="3.2" rx="1.6" />
     </svg>
   );
+}
+
+const SEEN_KEY = "spanwise.problems-seen";
+
+/** Carries a dot while there are problems that nobody has looked at in this browser. */
+function ProblemsLink() {
+  const { data } = useQuery({ ...problemsOptions, enabled: useSettled() });
+  const here = useLocation({ select: (location) => location.pathname === "/problems" });
+  const [seen, setSeen] = useState(() => readStored(SEEN_KEY) ?? "0");
+  const newest = data?.problems[0]?.time_unix_nano ?? "0";
+  useEffect(() => {
+    if (!here || BigInt(newest) <= BigInt(seen)) return;
+    setSeen(newest);
+    store(SEEN_KEY, newest);
+  }, [here, newest, seen]);
+  const isNew = BigInt(newest) > BigInt(seen);
+  return (
+    <Link to="/problems">
+      Ingest problems
+      {isNew && (
+        <span className="news-dot" title="New since you last looked">
+          <span className="visually-hidden">(new)</span>
+        </span>
+      )}
+    </Link>
+  );
+}
+
+/** True once the page had time for what it is there for. */
+function useSettled(): boolean {
+  const [settled, setSettled] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(true), 1500);
+    return () => clearTimeout(timer);
+  }, []);
+  return settled;
 }
 
 /** Whose traces these are, and the way out; nothing on a server without keys. */

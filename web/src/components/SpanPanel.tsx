@@ -2,7 +2,7 @@
 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import type { Span } from "../api/types";
+import type { Json, Span } from "../api/types";
 import { formatDuration, plural } from "../model/format";
 import { selfTimeNs } from "../model/timing";
 import { modelOf, type SpanNode, type Tree, totalTokens } from "../model/tree";
@@ -159,7 +159,7 @@ function TabBody({
             <h3>Span as JSON</h3>
             <CopyButton text={() => JSON.stringify(span, null, 2)} label="Copy the JSON" />
           </div>
-          <JsonView value={JSON.parse(JSON.stringify(span))} openDepth={2} />
+          <JsonView value={span as unknown as Json} openDepth={2} />
         </div>
       );
   }

@@ -1,17 +1,10 @@
 /** Two panes with a divider that can be dragged; stacked on narrow pages. */
 
 import { type PointerEvent, type ReactNode, useRef, useState } from "react";
+import { readStored, store } from "./stored";
 import { usePageWidth } from "./usePageWidth";
 
 const STACKED_BELOW = 900;
-
-function stored(key: string): number {
-  try {
-    return Number(localStorage.getItem(key)) || 0.56;
-  } catch {
-    return 0.56;
-  }
-}
 
 export function SplitPane({
   first,
@@ -23,16 +16,12 @@ export function SplitPane({
   storageKey: string;
 }) {
   const box = useRef<HTMLDivElement>(null);
-  const [share, setShare] = useState(() => stored(storageKey));
+  const [share, setShare] = useState(() => Number(readStored(storageKey)) || 0.56);
   const stacked = usePageWidth() < STACKED_BELOW;
   const move = (next: number) => {
     const bounded = Math.max(0.25, Math.min(0.8, next));
     setShare(bounded);
-    try {
-      localStorage.setItem(storageKey, bounded.toFixed(3));
-    } catch {
-      // The width is then only kept while the page is open.
-    }
+    store(storageKey, bounded.toFixed(3));
   };
   const drag = (event: PointerEvent) => {
     const bounds = box.current?.getBoundingClientRect();

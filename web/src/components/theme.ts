@@ -1,6 +1,7 @@
 /** The theme choice; `public/boot.js` applies it before the first paint and on every change. */
 
 import { useEffect, useState } from "react";
+import { readStored, store } from "./stored";
 
 export type Theme = "auto" | "light" | "dark";
 
@@ -8,12 +9,8 @@ const KEY = "spanwise.theme";
 const ORDER: Theme[] = ["auto", "light", "dark"];
 
 function stored(): Theme {
-  try {
-    const value = localStorage.getItem(KEY) as Theme | null;
-    return value && ORDER.includes(value) ? value : "auto";
-  } catch {
-    return "auto";
-  }
+  const value = readStored(KEY) as Theme | null;
+  return value && ORDER.includes(value) ? value : "auto";
 }
 
 export function nextTheme(theme: Theme): Theme {
@@ -23,11 +20,7 @@ export function nextTheme(theme: Theme): Theme {
 export function useTheme(): [Theme, (theme: Theme) => void] {
   const [theme, setTheme] = useState(stored);
   const choose = (next: Theme) => {
-    try {
-      localStorage.setItem(KEY, next);
-    } catch {
-      // Without storage the choice cannot be kept, and the system's theme stays.
-    }
+    store(KEY, next);
     setTheme(next);
     window.dispatchEvent(new Event("spanwise:theme"));
   };

@@ -46,8 +46,11 @@ export function TraceListPage() {
   const sort = search.sort ?? NEWEST_FIRST;
   const range = useMemo(() => rangeOf(search), [search]);
   const query = useInfiniteQuery(traceListOptions({ q, range, sort }));
-  const histogram = useQuery(histogramOptions({ q, range }));
   const isLive = search.live !== "off" && range.preset !== "custom";
+  const histogram = useQuery({
+    ...histogramOptions({ q, range }),
+    refetchInterval: isLive && 10_000,
+  });
   const list = useTraceRows(
     query.data?.pages.flatMap((page) => page.traces),
     q,
