@@ -25,7 +25,7 @@ need() {
                 { echo "missing: a C compiler called cc (Debian: apt-get install build-essential)" >&2; missing=1; } ;;
             python) python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
                 { echo "missing: python3, version 3.10 or newer" >&2; missing=1; } ;;
-            node) node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' 2>/dev/null && command -v npm >/dev/null ||
+            node) node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && command -v npm >/dev/null ||
                 { echo "missing: node 20 or newer, with npm" >&2; missing=1; } ;;
         esac
     done

@@ -118,7 +118,8 @@ def browser(tally: Tally) -> None:
         tally.failures.append("Chromium")
         return
     os.environ["CHROMIUM"] = chromium.stdout.strip()
-    run(tally, "browser tests", ["npm", "--prefix", "web", "run", "--silent", "e2e"], counts="vitest")
+    beside_a_server: list[str | Path] = [python(), E2E / "with_server.py"]
+    run(tally, "browser tests", [*beside_a_server, "npm", "--prefix", "web", "run", "--silent", "e2e"], counts="vitest")
 
 
 def e2e(tally: Tally) -> None:
