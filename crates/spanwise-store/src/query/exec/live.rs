@@ -60,16 +60,19 @@ impl LiveTrace<'_> {
         if texts.is_empty() {
             return self.rows.iter().any(|r| r.role == RowRole::Span && filter.matches(r));
         }
-        let (spans, logs): (Vec<&StoredSpan>, Vec<&StoredSpan>) =
-            self.rows.iter().copied().partition(|row| row.role == RowRole::Span);
-        let of_span = |span: &StoredSpan| -> Vec<&StoredSpan> {
-            let id = span.span.span_id;
-            logs.iter().copied().filter(|log| log.span.span_id == id).collect()
-        };
-        spans.iter().any(|span| filter.matches_with_logs(span, &of_span(span)))
-            || logs.iter().any(|log| {
-                texts.iter().any(|text| Matcher::new(text).matches_span(log)) && filter.matches(log)
-            })
+        let mut logs: HashMap<SpanId, Vec<&StoredSpan>> = HashMap::new();
+        for log in self.rows.iter().filter(|row| row.role == RowRole::LogEvent) {
+            logs.entry(log.span.span_id).or_default().push(log);
+        }
+        self.rows.iter().any(|row| match row.role {
+            RowRole::Span => {
+                let own = logs.get(&row.span.span_id);
+                filter.matches_with_logs(row, own.map_or(&[], Vec::as_slice))
+            }
+            RowRole::LogEvent => {
+                texts.iter().any(|text| Matcher::new(text).matches_span(row)) && filter.matches(row)
+            }
+        })
     }
 
     /// The trace in one row, as far as it is live.

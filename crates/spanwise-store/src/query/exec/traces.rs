@@ -16,7 +16,7 @@ use super::super::matches::tokens;
 use super::super::segment_filter::{SegmentFilter, Wanted};
 use super::super::{Detail, Page, QueryError, Sort, TimeRange, TraceQuery};
 use super::live::{LiveTraces, summary_of};
-use super::{has_project, in_parallel, overlaps, to_i64};
+use super::{N_THREADS, has_project, in_parallel, overlaps, to_i64};
 use crate::Snapshot;
 use crate::segment::{Segment, TraceColumn};
 
@@ -133,7 +133,7 @@ impl<'a> Search<'a> {
     fn by_start(&mut self) -> Result<(), QueryError> {
         let time = self.part_times();
         let mut n_live = self.live.traces.partition_point(|t| t.start < to_i64(time.to));
-        let mut n_at_once = 1;
+        let mut n_at_once = N_THREADS;
         loop {
             let batch = self.take_ready(&mut n_live, time);
             self.resolve_all(&batch)?;
