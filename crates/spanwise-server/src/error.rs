@@ -94,7 +94,10 @@ impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::BadCursor => ApiError::bad_request("bad_cursor", error.to_string()),
-            QueryError::Storage(_) => ApiError::internal(error.to_string()),
+            QueryError::Storage(_) => {
+                tracing::error!(%error, "a query met damaged or unreadable files");
+                ApiError::internal(error.to_string())
+            }
         }
     }
 }

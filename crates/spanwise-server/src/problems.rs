@@ -141,17 +141,28 @@ impl Problem {
                 "free space on the data folder's disk, or set retain_bytes"
             }
             (Outcome::Refused, _) => "look at the server's log",
-            (_, "negative_duration" | "end_before_start") => {
-                "use one clock for start and end of a span, a monotonic one for its length"
+            (_, "negative_duration") => {
+                "take start and end from one clock, and the length from a monotonic one"
+            }
+            (_, "missing_times" | "missing_start" | "missing_end" | "missing_event_time") => {
+                "set start and end before sending; end spans also when their work fails"
+            }
+            (_, "implausible_time") => {
+                "check the sender's clock, and that times are nanoseconds since 1970"
             }
             (_, "invalid_utf8") => "encode strings as UTF-8, or send them as bytes",
-            (_, kind) if kind.contains("time") || kind.contains("clock") => {
-                "check the sender's clock and that times are nanoseconds since 1970"
+            (_, "base64_id") => {
+                "write ids as hex in JSON, as OTLP wants them; base64 is protobuf's"
             }
-            (_, kind) if kind.contains("duplicate") => {
-                "give every span an id of its own; two spans in this trace share one"
+            (_, "empty_name") => "give the span a short name that says what it is",
+            (_, "own_parent") => "leave parent_span_id empty at a root span",
+            (_, "duplicate_id") => "give every span an id of its own: 8 random bytes",
+            (_, "repeated_key") => "set each attribute once; the last value was kept",
+            (_, "empty_key" | "long_key" | "many_attributes") => {
+                "keep keys short and few, and put what varies into values"
             }
-            (_, kind) if kind.contains("name") => "give the span a short name that says what it is",
+            (_, "value_too_deep") => "send deeply nested values as a JSON string",
+            (_, "invalid_link") => "link to spans by their 16-byte trace id and 8-byte span id",
             _ => "the span was kept as it is shown; correct its sender if that is wrong",
         }
     }
