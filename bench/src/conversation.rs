@@ -79,7 +79,11 @@ fn weigh(options: &Options, dialect: Dialect, n_conversations: u64) -> Outcome<(
     wait_for_seal(options)?;
     server.settle(Duration::from_mins(1))?;
     server.stop()?;
-    Ok((sent, disk::without_log(&disk::by_kind(&options.target.data_dir)?)))
+    let kinds = disk::by_kind(&options.target.data_dir)?;
+    let shown: Vec<_> =
+        kinds.iter().map(|(kind, size)| format!("{kind} {}", table::bytes(*size))).collect();
+    println!("{n_conversations} conversations: {}", shown.join(", "));
+    Ok((sent, disk::without_log(&kinds)))
 }
 
 fn wait_for_seal(options: &Options) -> Outcome<()> {

@@ -7,7 +7,10 @@ use std::path::Path;
 
 use crate::{Outcome, row, table};
 
-/// Bytes allocated on disk by kind of file, the log included.
+/// The kind of the write-ahead log's files.
+const LOG: &str = "log";
+
+/// Bytes on disk by kind of file, the log included.
 pub fn by_kind(data_dir: &Path) -> Outcome<BTreeMap<String, u64>> {
     let mut kinds = BTreeMap::new();
     collect(data_dir, data_dir, &mut kinds)?;
@@ -16,7 +19,7 @@ pub fn by_kind(data_dir: &Path) -> Outcome<BTreeMap<String, u64>> {
 
 /// All but the log, which is recycled and bounded whatever the store holds.
 pub fn without_log(kinds: &BTreeMap<String, u64>) -> u64 {
-    kinds.iter().filter(|(kind, _)| *kind != "log").map(|(_, size)| size).sum()
+    kinds.iter().filter(|(kind, _)| *kind != LOG).map(|(_, size)| size).sum()
 }
 
 /// Prints the kinds with their share per span.
@@ -39,7 +42,10 @@ fn collect(root: &Path, folder: &Path, kinds: &mut BTreeMap<String, u64>) -> Out
             collect(root, &entry.path(), kinds)?;
         } else {
             let path = entry.path();
-            *kinds.entry(kind(path.strip_prefix(root)?)).or_default() += metadata.blocks() * 512;
+            let kind = kind(path.strip_prefix(root)?);
+            // The log is written ahead; of it counts what is allocated.
+            let size = if kind == LOG { metadata.blocks() * 512 } else { metadata.len() };
+            *kinds.entry(kind).or_default() += size;
         }
     }
     Ok(())
@@ -48,7 +54,7 @@ fn collect(root: &Path, folder: &Path, kinds: &mut BTreeMap<String, u64>) -> Out
 fn kind(path: &Path) -> String {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
     match parts.as_slice() {
-        [first, ..] if first == "wal" => "log".into(),
+        [first, ..] if first == "wal" => LOG.into(),
         [first, _, third, _, ..] if first == "segments" => format!("{third}/"),
         [first, _, third] if first == "segments" => third.to_string(),
         [first, ..] => first.to_string(),
