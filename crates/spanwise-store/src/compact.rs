@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::catalog::Edit;
 use crate::seal::{guarded, write_segment};
 use crate::segment::{self, Meta, Segment, WriteOptions};
-use crate::store::{SealError, Shared};
+use crate::store::{SealError, Shared, now_unix_nano};
 
 /// Segments below each size make a tier; those above the last are never merged.
 const TIERS: [u64; 3] = [16 << 10, 128 << 10, 1 << 20];
@@ -26,6 +26,8 @@ const MAX_BYTES: u64 = 4 << 30;
 const NICENESS: i32 = 10;
 /// How often there is a look for something to do without being woken.
 const IDLE: Duration = Duration::from_secs(2);
+/// Small segments are indexed when they have not been merged for so long.
+const SETTLED_AFTER: Duration = Duration::from_secs(20);
 /// How long a failed merge or index is left alone.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
@@ -91,16 +93,8 @@ pub(crate) fn run_text_index(shared: &Shared) {
         if shared.is_backlogged() {
             continue;
         }
-        let segments = shared.segments();
-        let metas: Vec<&Meta> = segments.iter().map(|segment| segment.meta()).collect();
-        let about_to_merge = plan(&metas, shared.merge_window_ns()).unwrap_or_default();
-        let next = (0..segments.len())
-            .rev()
-            .filter(|at| !about_to_merge.contains(at))
-            .map(|at| &segments[at])
-            .find(|segment| !segment.text_indexed());
-        let Some(segment) = next else { continue };
-        match guarded(|| segment::index_text(segment)) {
+        let Some(segment) = next_to_index(shared) else { continue };
+        match guarded(|| segment::index_text(&segment)) {
             Ok(()) => pause = Duration::ZERO,
             Err(error) => {
                 tracing::warn!(%error, "a text index was not built; its texts are scanned");
@@ -108,6 +102,22 @@ pub(crate) fn run_text_index(shared: &Shared) {
             }
         }
     }
+}
+
+/// The largest segment without a text index, as it saves searches the most. Those that are about
+/// to be merged are left alone: their texts would be indexed twice.
+fn next_to_index(shared: &Shared) -> Option<Arc<Segment>> {
+    let segments = shared.segments();
+    let metas: Vec<&Meta> = segments.iter().map(|segment| segment.meta()).collect();
+    let about_to_merge = plan(&metas, shared.merge_window_ns()).unwrap_or_default();
+    let settled_before = now_unix_nano().saturating_sub(SETTLED_AFTER.as_nanos() as u64);
+    let is_due = |at: &usize| {
+        let is_settled =
+            u64::from(metas[*at].n_rows) >= TIERS[1] || metas[*at].max_received < settled_before;
+        is_settled && !about_to_merge.contains(at) && !segments[*at].text_indexed()
+    };
+    let largest = (0..segments.len()).filter(is_due).max_by_key(|&at| metas[at].n_rows);
+    largest.map(|at| Arc::clone(&segments[at]))
 }
 
 /// On Linux the niceness is the thread's own.

@@ -13,7 +13,7 @@ const FORMAT: &str = "spanwise-store 1";
 #[derive(Debug)]
 pub(crate) struct Folder {
     dir: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -21,7 +21,7 @@ impl Folder {
     pub(crate) fn open(dir: &Path) -> Result<Folder, OpenError> {
         let lock = writable(dir, disk::create_dir(dir).and_then(|()| open_lock(dir)))?;
         lock_exclusively(dir, &lock)?;
-        let folder = Folder { dir: dir.to_owned(), _lock: lock };
+        let folder = Folder { dir: dir.to_owned(), lock };
         folder.check_format()?;
         for part in [folder.wal(), folder.segments()] {
             writable(dir, disk::create_dir(&part))?;
@@ -67,6 +67,14 @@ impl Folder {
             }
             Err(error) => Err(disk::named(&path)(error).into()),
         }
+    }
+}
+
+impl Drop for Folder {
+    /// Closing the file is not enough while a process that is just being started has a copy of
+    /// its descriptor. Should this fail, the end of both processes unlocks it.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
     }
 }
 

@@ -12,7 +12,7 @@ use spanwise_model::summary::TraceSummary;
 use spanwise_model::{RowRole, SpanId, StoredSpan, TraceId};
 use tokio::sync::{broadcast, oneshot};
 
-pub(crate) use self::shared::Shared;
+pub(crate) use self::shared::{Shared, now_unix_nano};
 use crate::bodies::BodyMark;
 use crate::committer::Pending;
 use crate::live::{View, live_bytes};

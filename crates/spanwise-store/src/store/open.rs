@@ -22,9 +22,7 @@ pub(super) fn open(config: Config, replay: &Replay, hooks: Hooks) -> Result<Stor
     let config = bounded(config);
     let folder = Folder::open(&config.dir)?;
     let catalog = Catalog::open(&folder.catalog(), hooks.clone(), config.repair)?;
-    if !config.repair {
-        remove_leftovers(&folder, &catalog)?;
-    }
+    remove_leftovers(&folder, &catalog, config.repair)?;
     let (segments, mut set_aside) = open_segments(&folder, &catalog);
     let mut bodies: Vec<_> = Vec::new();
     let log_mark = catalog.log_mark();

@@ -361,14 +361,25 @@ impl Shared {
     }
 }
 
-/// The folders of segments that a catalog does not name are left over from a crash.
-pub(super) fn remove_leftovers(folder: &Folder, catalog: &Catalog) -> std::io::Result<()> {
+/// The folders of segments that a catalog does not name are left over from a crash; where the
+/// catalog itself may have been damaged they are kept under another name.
+pub(super) fn remove_leftovers(
+    folder: &Folder,
+    catalog: &Catalog,
+    keep: bool,
+) -> std::io::Result<()> {
     let known: BTreeSet<String> =
         catalog.segments().keys().map(|id| format!("{id:016x}")).collect();
     for name in disk::names(&folder.segments())? {
         let is_id = name.len() == 16 && u64::from_str_radix(&name, 16).is_ok();
-        if is_id && !known.contains(&name) {
-            disk::remove_dir(&folder.segments().join(name))?;
+        if !is_id || known.contains(&name) {
+            continue;
+        }
+        let path = folder.segments().join(name);
+        if keep {
+            disk::rename(&path, &path.with_extension("orphan"))?;
+        } else {
+            disk::remove_dir(&path)?;
         }
     }
     Ok(())
@@ -386,6 +397,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn now_unix_nano() -> u64 {
+pub(crate) fn now_unix_nano() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64)
 }

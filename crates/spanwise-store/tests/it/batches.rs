@@ -87,7 +87,7 @@ fn number_of(span: &StoredSpan) -> Number {
 /// A small store that seals only when told, and whose disk is never full.
 pub fn config(dir: &Path) -> Config {
     Config {
-        seal_after: Duration::from_secs(3600),
+        seal_after: Duration::from_hours(1),
         min_free_bytes: 0,
         text_index: false,
         ..Config::new(dir)
