@@ -15,7 +15,7 @@ use crate::ingest::{post, unix_nanos};
 use crate::server::{Server, fresh_folder};
 use crate::table::{self, verdict};
 use crate::workload::{Prose, SECOND, message};
-use crate::{Outcome, Target, disk, row};
+use crate::{Outcome, Target, disk, disk::Kinds, row};
 
 const TURNS: usize = 50;
 const BAR: f64 = 15.0;
@@ -38,20 +38,31 @@ enum Dialect {
 }
 
 pub fn run(options: &Options) -> Outcome<()> {
-    let mut rows = vec![row!["conversations", "sent", "stored", "sent ÷ stored", "bar", ""]];
+    let mut rows = vec![row![
+        "conversations",
+        "sent",
+        "stored",
+        "of it text index",
+        "sent ÷ stored",
+        "bar",
+        ""
+    ]];
     for (what, dialect, n_conversations) in [
         ("one, `gen_ai.input.messages`", Dialect::OneAttribute, 1),
         ("twenty, `gen_ai.input.messages`", Dialect::OneAttribute, 20),
         ("one, `llm.input_messages.N`", Dialect::Flattened, 1),
         ("twenty, `llm.input_messages.N`", Dialect::Flattened, 20),
     ] {
-        let (sent, stored) = weigh(options, dialect, n_conversations)?;
+        let (sent, kinds) = weigh(options, dialect, n_conversations)?;
+        let stored = disk::without_log(&kinds);
+        let index = table::bytes(kinds.get("text/").copied().unwrap_or_default());
         let ratio = sent as f64 / stored as f64;
         let met = verdict(ratio >= BAR);
         rows.push(row![
             what,
             table::bytes(sent),
             table::bytes(stored),
+            index,
             format!("{ratio:.1}×"),
             "≥ 15×",
             met
@@ -61,7 +72,7 @@ pub fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-fn weigh(options: &Options, dialect: Dialect, n_conversations: u64) -> Outcome<(u64, u64)> {
+fn weigh(options: &Options, dialect: Dialect, n_conversations: u64) -> Outcome<(u64, Kinds)> {
     fresh_folder(&options.target.data_dir)?;
     let server = Server::start(&options.target, CONFIG)?;
     let mut connection = Connection::open(&server.otlp)?;
@@ -79,11 +90,7 @@ fn weigh(options: &Options, dialect: Dialect, n_conversations: u64) -> Outcome<(
     wait_for_seal(options)?;
     server.settle(Duration::from_mins(1))?;
     server.stop()?;
-    let kinds = disk::by_kind(&options.target.data_dir)?;
-    let shown: Vec<_> =
-        kinds.iter().map(|(kind, size)| format!("{kind} {}", table::bytes(*size))).collect();
-    println!("{n_conversations} conversations: {}", shown.join(", "));
-    Ok((sent, disk::without_log(&kinds)))
+    Ok((sent, disk::by_kind(&options.target.data_dir)?))
 }
 
 fn wait_for_seal(options: &Options) -> Outcome<()> {

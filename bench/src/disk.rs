@@ -7,23 +7,26 @@ use std::path::Path;
 
 use crate::{Outcome, row, table};
 
+/// Bytes by kind of file.
+pub type Kinds = BTreeMap<String, u64>;
+
 /// The kind of the write-ahead log's files.
 const LOG: &str = "log";
 
 /// Bytes on disk by kind of file, the log included.
-pub fn by_kind(data_dir: &Path) -> Outcome<BTreeMap<String, u64>> {
+pub fn by_kind(data_dir: &Path) -> Outcome<Kinds> {
     let mut kinds = BTreeMap::new();
     collect(data_dir, data_dir, &mut kinds)?;
     Ok(kinds)
 }
 
 /// All but the log, which is recycled and bounded whatever the store holds.
-pub fn without_log(kinds: &BTreeMap<String, u64>) -> u64 {
+pub fn without_log(kinds: &Kinds) -> u64 {
     kinds.iter().filter(|(kind, _)| *kind != LOG).map(|(_, size)| size).sum()
 }
 
 /// Prints the kinds with their share per span.
-pub fn print(kinds: &BTreeMap<String, u64>, n_spans: u64) {
+pub fn print(kinds: &Kinds, n_spans: u64) {
     let per_span = |size: u64| format!("{:.1}", size as f64 / n_spans as f64);
     let mut rows = vec![row!["files", "size", "bytes per span"]];
     for (kind, size) in kinds {
@@ -34,7 +37,7 @@ pub fn print(kinds: &BTreeMap<String, u64>, n_spans: u64) {
     table::print("Disk", &rows);
 }
 
-fn collect(root: &Path, folder: &Path, kinds: &mut BTreeMap<String, u64>) -> Outcome<()> {
+fn collect(root: &Path, folder: &Path, kinds: &mut Kinds) -> Outcome<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let metadata = entry.metadata()?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::auth::keys::{Key, KeyFile, Scope};
 use crate::config::{AuthMode, Config, Listen, Settings};
@@ -117,6 +118,7 @@ fn run(cli: Cli) -> Result<(), StartError> {
 /// Serves until SIGTERM or SIGINT.
 fn serve(config: Config) -> Result<(), StartError> {
     telemetry::init(&config.log)?;
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("spanwise")
@@ -131,6 +133,16 @@ fn serve(config: Config) -> Result<(), StartError> {
     // A blocking task that hangs (a dead disk) must not keep the process from ending.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
+}
+
+/// Takes all the open files that the process may have: shells give 1,024, and every segment of the
+/// store and every connection needs some.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(%error, "the limit on open files was not raised");
+    }
 }
 
 /// Writes to standard output. A closed pipe is an I/O error, not a panic.
