@@ -10,7 +10,7 @@ import { problemsOptions, sessionOptions } from "../queries";
 import { requireSignIn, useSignedOut } from "../signedOut";
 import { Icon } from "./Icon";
 import { KeySheet } from "./KeySheet";
-import { useChordStart, useKeys } from "./keys";
+import { useKeys } from "./keys";
 import { readStored, store } from "./stored";
 import { nextTheme, useTheme } from "./theme";
 
@@ -18,7 +18,6 @@ export function Shell() {
   const navigate = useNavigate();
   const signedOut = useSignedOut();
   const [sheet, setSheet] = useState(false);
-  useChordStart("g");
   useKeys({
     "?": () => setSheet(true),
     "g t": () => navigate({ to: "/", search: lastList().search }),

@@ -15,9 +15,9 @@ import {
   formatExactCost,
   formatInstant,
   formatPercent,
+  groupModels,
   nanosToMs,
   plural,
-  shortModel,
 } from "../model/format";
 import { term } from "../model/query";
 import { modelTimeNs } from "../model/timing";
@@ -135,18 +135,10 @@ function Totals({ trace, tree }: { trace: Trace; tree: Tree }) {
         value={formatCount(trace.span_count)}
         extra={hasModelCalls ? plural(totals.calls, "model call") : undefined}
       />
-      <LinkTotal
-        label={trace.models.length > 1 ? "Models" : "Model"}
-        field="model"
-        values={trace.models}
-      />
-      <LinkTotal
-        label={trace.agents.length > 1 ? "Agents" : "Agent"}
-        field="agent"
-        values={trace.agents}
-      />
-      <LinkTotal label="User" field="user" values={[trace.user_id]} />
-      <LinkTotal label="Session" field="session" values={[trace.session_id]} />
+      <LinkTotal label="Model" field="model" of={groupModels(trace.models)} />
+      <LinkTotal label="Agent" field="agent" of={named(trace.agents)} />
+      <LinkTotal label="User" field="user" of={named([trace.user_id])} />
+      <LinkTotal label="Session" field="session" of={named([trace.session_id])} />
     </dl>
   );
 }
@@ -191,36 +183,34 @@ function TokenTotal({ trace, cached }: { trace: Trace; cached: number | null }) 
 
 const MAX_LINKS = 3;
 
+/** A name to show, and the recorded values that it stands for. */
+type Named = readonly [shown: string, values: string[]];
+
+function named(values: readonly (string | null)[]): Named[] {
+  return values.flatMap((value) => (value ? [[value, [value]] as const] : []));
+}
+
 /** Values that open the list of traces that share them. */
-function LinkTotal({
-  label,
-  field,
-  values,
-}: {
-  label: string;
-  field: string;
-  values: (string | null)[];
-}) {
-  const known = values.filter((value): value is string => Boolean(value));
-  if (known.length === 0) return null;
+function LinkTotal({ label, field, of }: { label: string; field: string; of: Named[] }) {
+  if (of.length === 0) return null;
   return (
     <Total
-      label={label}
-      title={known.join("\n")}
+      label={of.length > 1 ? `${label}s` : label}
+      title={of.flatMap(([, values]) => values).join("\n")}
       value={
         <span className="chips">
-          {known.slice(0, MAX_LINKS).map((value) => (
+          {of.slice(0, MAX_LINKS).map(([shown, values]) => (
             <Link
-              key={value}
+              key={shown}
               to="/"
-              search={{ q: term(field, value) }}
+              search={{ q: term(field, ...values) }}
               className="chip"
-              title={`All traces with ${field} ${value}`}
+              title={`All traces with ${field} ${values.join(" or ")}`}
             >
-              {field === "model" ? shortModel(value) : value}
+              {shown}
             </Link>
           ))}
-          {known.length > MAX_LINKS && <span className="extra">+{known.length - MAX_LINKS}</span>}
+          {of.length > MAX_LINKS && <span className="extra">+{of.length - MAX_LINKS}</span>}
         </span>
       }
     />

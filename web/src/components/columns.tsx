@@ -10,9 +10,9 @@ import {
   formatDuration,
   formatExactCost,
   formatInstant,
+  groupModels,
   NONE,
   nanosToMs,
-  shortModel,
 } from "../model/format";
 import { Icon } from "./Icon";
 
@@ -173,12 +173,13 @@ function costTitle(trace: TraceSummary): string {
 
 /** The model that talked comes first; embeddings are rarely what one looks for. */
 function Models({ models }: { models: string[] }) {
-  const first = models.find((model) => !model.includes("embed")) ?? models[0];
+  const names = groupModels(models).map(([short]) => short);
+  const first = names.find((name) => !name.includes("embed")) ?? names[0];
   if (!first) return <span className="none">{NONE}</span>;
   return (
     <span title={models.join("\n")}>
-      {shortModel(first)}
-      {models.length > 1 && <span className="more">+{models.length - 1}</span>}
+      {first}
+      {names.length > 1 && <span className="more">+{names.length - 1}</span>}
     </span>
   );
 }

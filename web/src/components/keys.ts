@@ -5,16 +5,34 @@ import { useEffect, useRef } from "react";
 export type KeyMap = Record<string, (event: KeyboardEvent) => void>;
 
 const CHORD_MS = 900;
-let chordStart: { key: string; at: number } | null = null;
+
+interface Press {
+  key: string;
+  at: number;
+}
+
+let pressed: Press | null = null;
+/** The key before the one that is being handled. */
+let before: Press | null = null;
 
 function isTyping(target: EventTarget | null): boolean {
   const element = target as HTMLElement | null;
   return Boolean(element?.closest?.("input, textarea, select, [contenteditable=true]"));
 }
 
+// In the capturing phase, so that every command sees the chord as far as it has come.
+window.addEventListener(
+  "keydown",
+  (event) => {
+    before = pressed;
+    pressed = isTyping(event.target) ? null : { key: event.key, at: event.timeStamp };
+  },
+  true,
+);
+
 function commandFor(event: KeyboardEvent, map: KeyMap): KeyMap[string] | undefined {
-  const isChord = chordStart && performance.now() - chordStart.at < CHORD_MS;
-  return (isChord && map[`${chordStart?.key} ${event.key}`]) || map[event.key];
+  const isChord = before && event.timeStamp - before.at < CHORD_MS;
+  return (isChord && map[`${before?.key} ${event.key}`]) || map[event.key];
 }
 
 /** Installs commands while the component is there. A map later in the tree wins. */
@@ -34,21 +52,6 @@ export function useKeys(map: KeyMap): void {
     window.addEventListener("keydown", onKey);
     return () => window.removeEventListener("keydown", onKey);
   }, []);
-}
-
-/** Remembers the first key of a chord; installed once, by the shell. */
-export function useChordStart(key: string): void {
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      const starts = event.key === key && !isTyping(event.target);
-      // After this event's commands, which look at the key before this one.
-      setTimeout(() => {
-        chordStart = starts ? { key, at: performance.now() } : null;
-      });
-    };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
-  }, [key]);
 }
 
 export interface KeyHelp {

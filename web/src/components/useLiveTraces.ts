@@ -9,6 +9,8 @@ import { type LiveList, NOTHING_LIVE, receive, release } from "../model/live";
 export interface LiveTraces {
   list: LiveList;
   connected: boolean;
+  /** How many summaries have come, of new and of growing traces. */
+  nArrived: number;
   fresh: ReadonlySet<string>;
   release: () => void;
 }
@@ -26,6 +28,7 @@ export function useLiveTraces(
   const queryClient = useQueryClient();
   const [list, setList] = useState(NOTHING_LIVE);
   const [connected, setConnected] = useState(false);
+  const [nArrived, setArrived] = useState(0);
   const [fresh, setFresh] = useState<ReadonlySet<string>>(new Set());
   const rules = useRef({ isKnown, hold });
   rules.current = { isKnown, hold };
@@ -44,6 +47,7 @@ export function useLiveTraces(
       const batch = arrived;
       arrived = [];
       const news = batch.map((row) => row.trace_id).filter((id) => !rules.current.isKnown(id));
+      setArrived((n) => n + batch.length);
       setList((now) => receive(now, batch, rules.current.isKnown, rules.current.hold));
       setFresh((now) => new Set([...now, ...news]));
       setTimeout(() => setFresh((now) => without(now, news)), FRESH_MS);
@@ -54,7 +58,7 @@ export function useLiveTraces(
     };
   }, [q, enabled, queryClient]);
 
-  return { list, connected, fresh, release: () => setList(release) };
+  return { list, connected, nArrived, fresh, release: () => setList(release) };
 }
 
 function without(set: ReadonlySet<string>, ids: string[]): Set<string> {

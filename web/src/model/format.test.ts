@@ -6,6 +6,7 @@ import {
   formatCost,
   formatDuration,
   formatExactCost,
+  groupModels,
   shortModel,
 } from "./format";
 
@@ -60,6 +61,13 @@ test("models without their dates", () => {
     "claude",
     "o3",
     "llama-3.3-70b",
+  ]);
+});
+
+test("models that differ by date only are one", () => {
+  expect(groupModels(["gpt-4o-2024-08-06", "o3", "gpt-4o"])).toEqual([
+    ["gpt-4o", ["gpt-4o-2024-08-06", "gpt-4o"]],
+    ["o3", ["o3"]],
   ]);
 });
 

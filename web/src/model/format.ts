@@ -109,6 +109,16 @@ export function shortModel(model: string): string {
   return model.replace(/[-@](\d{4}-\d{2}-\d{2}|20\d{6})$/, "");
 }
 
+/** Models by the name that people use, each with the exact names behind it. */
+export function groupModels(models: readonly string[]): [short: string, exact: string[]][] {
+  const groups = new Map<string, string[]>();
+  for (const model of models) {
+    const short = shortModel(model);
+    groups.set(short, [...(groups.get(short) ?? []), model]);
+  }
+  return [...groups];
+}
+
 export function plural(n: number, one: string, many = `${one}s`): string {
   return `${formatCount(n)} ${n === 1 ? one : many}`;
 }

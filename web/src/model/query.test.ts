@@ -65,6 +65,7 @@ test("values are quoted when they must be", () => {
   expect(quoteValue("a b")).toBe('"a b"');
   expect(quoteValue('say "x"')).toBe('"say \\"x\\""');
   expect(quoteValue("a*")).toBe('"a*"');
+  expect(term("model", "gpt-4o", "a b")).toBe('model:gpt-4o,"a b"');
   expect(term("odd key", "1")).toBe('"odd key":1');
 });
 

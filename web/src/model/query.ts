@@ -119,9 +119,10 @@ export function quoteValue(value: string): string {
     : `"${value.replace(/(["\\])/g, "\\$1")}"`;
 }
 
-export function term(field: string, value: string): string {
+/** A term that one value, or any of several, satisfies. */
+export function term(field: string, ...values: string[]): string {
   const name = /^[\p{L}_][\p{L}\p{N}_.-]*$/u.test(field) ? field : `"${field}"`;
-  return `${name}:${quoteValue(value)}`;
+  return `${name}:${values.map(quoteValue).join(",")}`;
 }
 
 /** Adds a term, or takes it out if it is there already. */

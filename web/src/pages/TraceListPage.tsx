@@ -47,16 +47,13 @@ export function TraceListPage() {
   const range = useMemo(() => rangeOf(search), [search]);
   const query = useInfiniteQuery(traceListOptions({ q, range, sort }));
   const isLive = search.live !== "off" && range.preset !== "custom";
-  const histogram = useQuery({
-    ...histogramOptions({ q, range }),
-    refetchInterval: isLive && 10_000,
-  });
   const list = useTraceRows(
     query.data?.pages.flatMap((page) => page.traces),
     q,
     isLive,
     sort,
   );
+  const histogram = useHistogram(q, range, list.nArrived);
   const anyTrace = useQuery({
     ...anyTraceOptions,
     enabled: query.data !== undefined && list.rows.length === 0,
@@ -141,6 +138,21 @@ export function TraceListPage() {
   );
 }
 
+const RECOUNT_MS = 10_000;
+
+/** Counted again while traces arrive, and left alone while none do: counting reads everything. */
+function useHistogram(q: string, range: TimeRange, nArrived: number) {
+  const [nCounted, setCounted] = useState(0);
+  const histogram = useQuery({
+    ...histogramOptions({ q, range }),
+    refetchInterval: nArrived > nCounted && RECOUNT_MS,
+  });
+  const { dataUpdatedAt } = histogram;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what has arrived counts when it is counted.
+  useEffect(() => setCounted(nArrived), [dataUpdatedAt]);
+  return histogram;
+}
+
 /** How long after the list is there: its own painting comes first. */
 const PRELOAD_AFTER_MS = 500;
 
@@ -185,6 +197,7 @@ function useTraceRows(pages: TraceSummary[] | undefined, q: string, isLive: bool
     now,
     fresh: live.fresh,
     connected: live.connected,
+    nArrived: live.nArrived,
     nWaiting: sort === NEWEST_FIRST ? live.list.waiting.size : 0,
     release: live.release,
     selected: selectedId === null ? -1 : rows.findIndex((row) => row.trace_id === selectedId),

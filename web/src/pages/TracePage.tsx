@@ -8,13 +8,13 @@ import { useKeys } from "../components/keys";
 import { isPanelTab, type PanelTab, SpanPanel } from "../components/SpanPanel";
 import { SplitPane } from "../components/SplitPane";
 import { TraceHeader } from "../components/TraceHeader";
+import { useSelectedSpan } from "../components/useSelectedSpan";
 import { useTitle } from "../components/useTitle";
 import { FULL_VIEW, type View, Waterfall } from "../components/Waterfall";
 import { lastList } from "../lastList";
 import {
   buildTree,
   collapsedToDepth,
-  firstToShow,
   matchNodes,
   revealed,
   type SpanNode,
@@ -113,15 +113,16 @@ function useRows(tree: Tree, spanId: string | undefined, filter: string, set: Se
   );
   const visible = useMemo(() => visibleNodes(tree, collapsed), [tree, collapsed]);
   const matches = useMemo(() => matchNodes(tree, filter), [tree, filter]);
-  const preferred = useMemo(() => firstToShow(tree) as SpanNode, [tree]);
-  const selected = (spanId && tree.byId.get(spanId)) || preferred;
+  const write = useCallback((id: string) => set({ span: id }), [set]);
+  const { selected, current, choose } = useSelectedSpan(tree, spanId, write);
 
   const select = useCallback(
     (node: SpanNode) => {
-      setCollapsed(revealed(collapsed, node));
-      set({ span: node.span.span_id });
+      const next = revealed(collapsed, node);
+      if (next.size < collapsed.size) setCollapsed(next);
+      choose(node);
     },
-    [collapsed, set, setCollapsed],
+    [collapsed, choose, setCollapsed],
   );
   const toggle = useCallback(
     (node: SpanNode) => {
@@ -133,14 +134,14 @@ function useRows(tree: Tree, spanId: string | undefined, filter: string, set: Se
   );
   const step = (by: number) => {
     const candidates = matches ? visible.filter((node) => matches.has(node)) : visible;
-    const at = candidates.indexOf(selected);
+    const at = candidates.indexOf(current.current);
     const next = candidates[at < 0 ? 0 : Math.max(0, Math.min(candidates.length - 1, at + by))];
     if (next) select(next);
   };
   const stepError = (by: 1 | -1) => {
     const errors = tree.nodes.filter((node) => node.isError);
     const ahead = by > 0 ? errors : [...errors].reverse();
-    const next = ahead.find((node) => (node.order - selected.order) * by > 0) ?? ahead[0];
+    const next = ahead.find((node) => (node.order - current.current.order) * by > 0) ?? ahead[0];
     if (next) select(next);
   };
   const [depth, setDepth] = useState<number | null>(null);
