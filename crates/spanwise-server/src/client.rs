@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::Value as Json;
 
 /// A running server, as a command reaches it.
@@ -46,8 +45,8 @@ impl Client {
     }
 
     /// Sends an `ExportTraceServiceRequest`.
-    pub fn send_otlp(&self, body: Bytes) -> Result<(), ClientError> {
-        self.post("/v1/traces", "application/x-protobuf", &body).map(|_| ())
+    pub fn send_otlp(&self, body: &[u8]) -> Result<(), ClientError> {
+        self.post("/v1/traces", "application/x-protobuf", body).map(|_| ())
     }
 
     /// Sends a body; returns the answer's bytes.

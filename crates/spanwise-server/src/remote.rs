@@ -152,6 +152,7 @@ fn say(text: &str) -> Result<(), StartError> {
     std::io::stdout().write_all(text.as_bytes()).map_err(io)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands the error over")]
 fn io(error: impl ToString) -> StartError {
     StartError::Io(error.to_string())
 }

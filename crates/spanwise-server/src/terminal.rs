@@ -163,8 +163,16 @@ fn mark(failed: bool, style: Style) -> String {
 
 fn figures(tokens: &Json, cost: &Json) -> Vec<String> {
     let tokens = tokens.as_u64().map(|tokens| format!("{tokens} tokens"));
-    let cost = cost.as_f64().map(|dollars| format!("${dollars:.4}"));
-    tokens.into_iter().chain(cost).collect()
+    tokens.into_iter().chain(cost.as_f64().map(dollars)).collect()
+}
+
+/// Dollars, with two digits that matter below a cent.
+fn dollars(amount: f64) -> String {
+    if amount == 0.0 || amount.abs() >= 0.01 {
+        return format!("${amount:.2}");
+    }
+    let digits = 2 - amount.abs().log10().ceil() as i32;
+    format!("${amount:.*}", digits.clamp(2, 12) as usize)
 }
 
 fn text(value: &Json) -> &str {

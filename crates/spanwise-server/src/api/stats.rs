@@ -105,6 +105,14 @@ fn bucket(text: &str, time: TimeRange) -> Result<Option<u64>, ApiError> {
     Ok(Some(width_ns))
 }
 
+/// Money in dollars; counts, tokens and nanoseconds without a fraction.
+fn number_json(measure: Measure, number: f64) -> Value {
+    match measure {
+        Measure::Cost => (number / 1e9).into(),
+        _ => (number.round() as u64).into(),
+    }
+}
+
 fn series_json(series: &Series, named: &[(&'static str, Measure)]) -> Value {
     let points: Vec<_> = series
         .points
@@ -113,9 +121,8 @@ fn series_json(series: &Series, named: &[(&'static str, Measure)]) -> Value {
             let mut point = Map::new();
             point.insert("time_unix_nano".into(), start.to_string().into());
             for ((name, measure), number) in named.iter().zip(numbers) {
-                // Money is in dollars outside.
-                let scale = if *measure == Measure::Cost { 1e-9 } else { 1.0 };
-                point.insert((*name).into(), number.map(|number| number * scale).into());
+                let number = number.map_or(Value::Null, |number| number_json(*measure, number));
+                point.insert((*name).into(), number);
             }
             Value::Object(point)
         })

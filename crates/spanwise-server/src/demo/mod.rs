@@ -3,16 +3,16 @@
 mod recorder;
 mod scenarios;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::Bytes;
 use spanwise_model::Span;
 use spanwise_model::wire::otlp;
 
 use crate::client::{Client, ClientError};
+use crate::ingest::unix_nano_now;
 
 /// How far back the demo's traces are spread when it is not sent live.
-const SPREAD: Duration = Duration::from_secs(60 * 60);
+const SPREAD: Duration = Duration::from_hours(1);
 
 /// The demo's traces, oldest first, the newest ending about now.
 pub fn traces(count: u64, now_unix_nano: u64) -> impl Iterator<Item = Vec<Span>> {
@@ -47,7 +47,7 @@ pub fn send(client: &Client, count: u64, rate: Option<f64>) -> Result<usize, Cli
 }
 
 fn send_trace(client: &Client, trace: &[Span]) -> Result<usize, ClientError> {
-    client.send_otlp(Bytes::from(otlp::encode_traces(trace)))?;
+    client.send_otlp(&otlp::encode_traces(trace))?;
     Ok(trace.len())
 }
 
@@ -66,8 +66,4 @@ fn shift_back(mut trace: Vec<Span>, by_ns: u64) -> Vec<Span> {
         }
     }
     trace
-}
-
-fn unix_nano_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

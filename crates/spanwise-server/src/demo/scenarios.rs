@@ -107,7 +107,7 @@ fn support(recorder: &mut Recorder) {
                     &[("http.request.method", "POST".into()), ("server.port", 8001.into())],
                     |recorder| {
                         recorder.in_service("support-agents", |recorder| {
-                            support_agents(recorder, case)
+                            support_agents(recorder, case);
                         });
                         recorder.set("http.response.status_code", 200);
                     },
