@@ -154,7 +154,7 @@ mod tests {
         let named = measures("count,cost_usd,ttft_p50").unwrap();
         let expected = json!({
             "group": "gpt",
-            "points": [{"time_unix_nano": "60", "count": 2.0, "cost_usd": 0.5, "ttft_p50": null}],
+            "points": [{"time_unix_nano": "60", "count": 2, "cost_usd": 0.5, "ttft_p50": null}],
         });
         assert_eq!(series_json(&series, &named), expected);
     }
