@@ -50,6 +50,20 @@ impl Span {
     pub fn duration_ns(&self) -> u64 {
         self.end_time_unix_nano.saturating_sub(self.start_time_unix_nano)
     }
+
+    /// Whether it failed: its status says so, or its attribute `error` does, as older tracers
+    /// write it, unless its status is explicitly ok.
+    pub fn is_error(&self) -> bool {
+        match self.status.code {
+            StatusCode::Error => true,
+            StatusCode::Ok => false,
+            StatusCode::Unset => match self.attributes.get("error") {
+                Some(Value::Bool(truth)) => *truth,
+                Some(Value::String(text)) => !text.is_empty() && text != "false",
+                _ => false,
+            },
+        }
+    }
 }
 
 /// OpenTelemetry's `SpanKind`. The numbers are OTLP's.
@@ -251,4 +265,50 @@ pub struct Rejection {
     pub name: String,
     /// The reason in a few words, such as `trace_id is zero`.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(code: StatusCode, error: Value) -> Span {
+        Span {
+            trace_id: TraceId::from_bytes(&[1; 16]).unwrap(),
+            span_id: SpanId::from_bytes(&[2; 8]).unwrap(),
+            parent_span_id: None,
+            trace_state: Str::new(),
+            flags: 0,
+            name: Str::new(),
+            kind: Kind::Internal,
+            start_time_unix_nano: 0,
+            end_time_unix_nano: 0,
+            attributes: [("error", error)].into_iter().collect(),
+            dropped_attributes_count: 0,
+            events: Vec::new(),
+            dropped_events_count: 0,
+            links: Vec::new(),
+            dropped_links_count: 0,
+            status: Status { code, message: Str::new() },
+            resource: Arc::default(),
+            scope: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn the_attribute_error_counts_unless_the_status_is_said() {
+        for (error, is_error) in [
+            (Value::Null, false),
+            (Value::Bool(false), false),
+            (Value::Bool(true), true),
+            (Value::from("false"), false),
+            (Value::from(""), false),
+            (Value::from("true"), true),
+            (Value::from("connection reset"), true),
+            (Value::Int(1), false),
+        ] {
+            assert_eq!(span(StatusCode::Unset, error.clone()).is_error(), is_error, "{error:?}");
+            assert!(!span(StatusCode::Ok, error.clone()).is_error());
+            assert!(span(StatusCode::Error, error).is_error());
+        }
+    }
 }

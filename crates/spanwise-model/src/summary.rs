@@ -210,7 +210,7 @@ impl<'a> From<&'a StoredSpan> for SpanBrief<'a> {
             service: stored.span.resource.service(),
             start_time_unix_nano: stored.span.start_time_unix_nano,
             end_time_unix_nano: stored.span.end_time_unix_nano,
-            is_error: stored.span.status.code == crate::span::StatusCode::Error,
+            is_error: stored.span.is_error(),
             is_log_event: stored.role == crate::RowRole::LogEvent,
             facts: FactsBrief {
                 operation: facts.operation,

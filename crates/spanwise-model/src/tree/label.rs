@@ -32,10 +32,10 @@ pub(super) fn of_stored_span(stored: &StoredSpan) -> String {
 fn line(span: &Span, notes: &[String]) -> String {
     let name = if span.name.is_empty() { "(no name)" } else { &span.name };
     let mut line = format!("{} ({})", printable(name), notes.join(", "));
-    match span.status.code {
-        StatusCode::Unset => {}
-        StatusCode::Ok => line.push_str(" ok"),
-        StatusCode::Error => line.push_str(" error"),
+    if span.is_error() {
+        line.push_str(" error");
+    } else if span.status.code == StatusCode::Ok {
+        line.push_str(" ok");
     }
     if let Some(message) = span.status.message.lines().next() {
         line.push_str(": ");
