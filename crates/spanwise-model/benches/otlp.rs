@@ -1,5 +1,6 @@
 //! Decoding OTLP, ours beside prost's, on the same bytes. `cargo bench -p spanwise-model` prints
-//! spans per second (as items) and bytes per second.
+//! spans per second (as items) and bytes per second. Decoding includes dropping what was decoded,
+//! which is also shown on its own.
 
 use std::sync::Arc;
 
@@ -17,6 +18,10 @@ const N_SPANS: usize = 200;
 
 /// What the conversations are written in: UTF-8 is cheap to check only where it is ASCII.
 const LANGUAGES: [&str; 2] = ["english", "chinese"];
+
+/// The allocator of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     divan::main();
@@ -97,19 +102,33 @@ fn counted<'a, 'b>(bencher: Bencher<'a, 'b>, body: &[u8]) -> Bencher<'a, 'b> {
 #[divan::bench(args = LANGUAGES)]
 fn decode_protobuf(bencher: Bencher<'_, '_>, language: &str) {
     let body = Bytes::from(otlp::encode_traces(&spans(language)));
-    counted(bencher, &body).bench(|| otlp::decode_traces(body.clone()));
+    counted(bencher, &body).bench(|| drop(otlp::decode_traces(body.clone())));
 }
 
 #[divan::bench(args = LANGUAGES)]
 fn decode_protobuf_with_prost(bencher: Bencher<'_, '_>, language: &str) {
     let body = otlp::encode_traces(&spans(language));
-    counted(bencher, &body).bench(|| ExportTraceServiceRequest::decode(&body[..]));
+    counted(bencher, &body).bench(|| drop(ExportTraceServiceRequest::decode(&body[..])));
+}
+
+#[divan::bench(args = LANGUAGES)]
+fn drop_decoded(bencher: Bencher<'_, '_>, language: &str) {
+    let body = Bytes::from(otlp::encode_traces(&spans(language)));
+    counted(bencher, &body).with_inputs(|| otlp::decode_traces(body.clone())).bench_values(drop);
+}
+
+#[divan::bench(args = LANGUAGES)]
+fn drop_decoded_with_prost(bencher: Bencher<'_, '_>, language: &str) {
+    let body = otlp::encode_traces(&spans(language));
+    counted(bencher, &body)
+        .with_inputs(|| ExportTraceServiceRequest::decode(&body[..]))
+        .bench_values(drop);
 }
 
 #[divan::bench(args = LANGUAGES)]
 fn decode_json(bencher: Bencher<'_, '_>, language: &str) {
     let body = otlp::encode_traces_json(&spans(language));
-    counted(bencher, body.as_bytes()).bench(|| otlp::decode_traces_json(body.as_bytes()));
+    counted(bencher, body.as_bytes()).bench(|| drop(otlp::decode_traces_json(body.as_bytes())));
 }
 
 #[divan::bench(args = LANGUAGES)]

@@ -15,6 +15,10 @@ use spanwise_pipeline::{Pipeline, llm_view};
 const N_SPANS: usize = 200;
 const START: u64 = 1_780_000_000_000_000_000;
 
+/// The allocator of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

@@ -1,8 +1,22 @@
 //! A walk over the fields of a protobuf message, without a schema and without allocation.
+//!
+//! A span of a model call has a hundred fields. What is on the usual path is therefore always
+//! inlined, which lets the match that follows pick a field apart before it is put together, and
+//! faults are boxed, which keeps them out of every answer.
+
+#![expect(clippy::inline_always, reason = "without it a span takes twice as long")]
 
 use std::ops::Range;
 
 use super::DecodeError;
+
+/// Why a message cannot be read, boxed because it is rare and answers are many.
+pub(super) type Fault = Box<DecodeError>;
+
+#[cold]
+pub(super) fn fault<T>(offset: usize, reason: impl Into<String>) -> Result<T, Fault> {
+    Err(Box::new(DecodeError::new(offset, reason)))
+}
 
 /// What a field holds, by its wire type.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +44,8 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field: its number and what it holds. Groups, which OTLP never had, are skipped.
-    #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Wire)>, DecodeError> {
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Wire)>, Fault> {
         while self.at < self.bytes.len() {
             let (number, wire_type) = self.tag()?;
             if wire_type == 3 {
@@ -43,23 +57,20 @@ impl<'a> Fields<'a> {
         Ok(None)
     }
 
-    #[inline]
-    fn wire(&mut self, wire_type: u8) -> Result<Wire, DecodeError> {
+    #[inline(always)]
+    fn wire(&mut self, wire_type: u8) -> Result<Wire, Fault> {
         Ok(match wire_type {
             0 => Wire::Varint(self.varint()?),
             1 => Wire::Fixed64(u64::from_le_bytes(self.array()?)),
             2 => Wire::Bytes(self.delimited()?),
             5 => Wire::Fixed32(u32::from_le_bytes(self.array()?)),
-            _ => return Err(self.unexpected(wire_type)),
+            _ => return self.unexpected(wire_type),
         })
     }
 
     /// The place of the next message (or text) with this field number.
     #[inline]
-    pub(super) fn next_message(
-        &mut self,
-        wanted: u32,
-    ) -> Result<Option<Range<usize>>, DecodeError> {
+    pub(super) fn next_message(&mut self, wanted: u32) -> Result<Option<Range<usize>>, Fault> {
         while let Some((number, wire)) = self.next()? {
             if let Wire::Bytes(range) = wire
                 && number == wanted
@@ -71,7 +82,7 @@ impl<'a> Fields<'a> {
     }
 
     /// How many messages (or texts) with this field number are still to come.
-    pub(super) fn count(mut self, wanted: u32) -> Result<usize, DecodeError> {
+    pub(super) fn count(mut self, wanted: u32) -> Result<usize, Fault> {
         let mut count = 0;
         while self.next_message(wanted)?.is_some() {
             count += 1;
@@ -80,18 +91,18 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
-    fn tag(&mut self) -> Result<(u32, u8), DecodeError> {
+    fn tag(&mut self) -> Result<(u32, u8), Fault> {
         let start = self.at;
         let tag = self.varint()?;
         let number = u32::try_from(tag).unwrap_or_default() >> 3;
         if number == 0 {
-            return Err(DecodeError::new(start, "field number out of range"));
+            return fault(start, "field number out of range");
         }
         Ok((number, (tag & 7) as u8))
     }
 
     #[inline]
-    fn varint(&mut self) -> Result<u64, DecodeError> {
+    fn varint(&mut self) -> Result<u64, Fault> {
         match self.bytes.get(self.at) {
             Some(byte) if *byte < 0x80 => {
                 self.at += 1;
@@ -101,7 +112,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn long_varint(&mut self) -> Result<u64, DecodeError> {
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, Fault> {
         let start = self.at;
         let mut number = 0;
         for (position, byte) in self.bytes[start..].iter().take(10).enumerate() {
@@ -112,28 +124,27 @@ impl<'a> Fields<'a> {
             }
         }
         let reason = if self.bytes.len() - start < 10 { TRUNCATED } else { "number too long" };
-        Err(DecodeError::new(start, reason))
+        fault(start, reason)
     }
 
     #[inline]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         match self.bytes[self.at..].first_chunk() {
             Some(array) => {
                 self.at += N;
                 Ok(*array)
             }
-            None => Err(DecodeError::new(self.at, TRUNCATED)),
+            None => fault(self.at, TRUNCATED),
         }
     }
 
     #[inline]
-    fn delimited(&mut self) -> Result<Range<usize>, DecodeError> {
+    fn delimited(&mut self) -> Result<Range<usize>, Fault> {
         let declared_at = self.at;
         let length = self.varint()?;
         let left = self.bytes.len() - self.at;
         if length > left as u64 {
-            let reason = format!("a field of {length} bytes where {left} are left");
-            return Err(DecodeError::new(declared_at, reason));
+            return too_long(declared_at, length, left);
         }
         let start = self.at;
         self.at += length as usize;
@@ -142,7 +153,7 @@ impl<'a> Fields<'a> {
 
     /// Skips to the end of the group `opened`. Groups inside it are counted rather than entered.
     #[cold]
-    fn skip_group(&mut self, opened: u32) -> Result<(), DecodeError> {
+    fn skip_group(&mut self, opened: u32) -> Result<(), Fault> {
         let start = self.at;
         let mut depth = 1_usize;
         while self.at < self.bytes.len() {
@@ -156,17 +167,22 @@ impl<'a> Fields<'a> {
                 }
             }
         }
-        Err(DecodeError::new(start, "a group without an end"))
+        fault(start, "a group without an end")
     }
 
     #[cold]
-    fn unexpected(&self, wire_type: u8) -> DecodeError {
+    fn unexpected<T>(&self, wire_type: u8) -> Result<T, Fault> {
         let reason = match wire_type {
             4 => "the end of a group that was not open".to_owned(),
             _ => format!("unknown wire type {wire_type}"),
         };
-        DecodeError::new(self.at, reason)
+        fault(self.at, reason)
     }
+}
+
+#[cold]
+fn too_long<T>(declared_at: usize, length: u64, left: usize) -> Result<T, Fault> {
+    fault(declared_at, format!("a field of {length} bytes where {left} are left"))
 }
 
 const TRUNCATED: &str = "ends in the middle of a field";
@@ -175,7 +191,7 @@ const TRUNCATED: &str = "ends in the middle of a field";
 mod tests {
     use super::*;
 
-    fn walk(bytes: &[u8]) -> Result<Vec<(u32, Wire)>, DecodeError> {
+    fn walk(bytes: &[u8]) -> Result<Vec<(u32, Wire)>, Fault> {
         let mut fields = Fields::new(bytes, 0..bytes.len());
         std::iter::from_fn(|| fields.next().transpose()).collect()
     }

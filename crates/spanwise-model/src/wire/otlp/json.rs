@@ -34,7 +34,8 @@ pub fn check_metrics_json(body: &[u8]) -> Result<usize, DecodeError> {
 }
 
 fn decode(body: &[u8], signal: Signal) -> Result<(Batch, usize), DecodeError> {
-    let text = utf8::text(Bytes::copy_from_slice(body)).ok_or_else(|| not_utf8(body))?;
+    let copy = Bytes::copy_from_slice(body);
+    let text = utf8::slice(&copy, 0..copy.len()).ok_or_else(|| not_utf8(body))?;
     let mut reading = Reading {
         text: &text,
         draft: Draft::new(signal),

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::fields::{Fields, Wire};
+use super::fields::{Fault, Fields, Wire, fault};
 use super::{DecodeError, Draft, Ids, MAX_VALUE_DEPTH, Signal, fill_gaps};
 use crate::span::StatusCode;
-use crate::wire::utf8;
+use crate::wire::{names, utf8};
 use crate::{
     Attribute, Attributes, Batch, Event, Kind, Link, LogEvent, Resource, Scope, Span, SpanId,
     Status, Str, TraceId, Value,
@@ -20,7 +20,7 @@ use crate::{
 #[expect(clippy::needless_pass_by_value, reason = "what is decoded keeps the body alive")]
 pub fn decode_traces(body: Bytes) -> Result<Batch, DecodeError> {
     let mut decoder = Decoder { body: &body, draft: Draft::new(Signal::Traces) };
-    decoder.request(Decoder::span)?;
+    decoder.request(Decoder::span).map_err(|fault| *fault)?;
     Ok(decoder.draft.batch)
 }
 
@@ -28,12 +28,16 @@ pub fn decode_traces(body: Bytes) -> Result<Batch, DecodeError> {
 #[expect(clippy::needless_pass_by_value, reason = "what is decoded keeps the body alive")]
 pub fn decode_logs(body: Bytes) -> Result<Batch, DecodeError> {
     let mut decoder = Decoder { body: &body, draft: Draft::new(Signal::Logs) };
-    decoder.request(Decoder::log_record)?;
+    decoder.request(Decoder::log_record).map_err(|fault| *fault)?;
     Ok(decoder.draft.batch)
 }
 
 /// Checks the envelope of an `ExportMetricsServiceRequest` and counts its data points.
 pub fn check_metrics(body: &[u8]) -> Result<usize, DecodeError> {
+    all_data_points(body).map_err(|fault| *fault)
+}
+
+fn all_data_points(body: &[u8]) -> Result<usize, Fault> {
     let mut points = 0;
     let mut resources = Fields::new(body, 0..body.len());
     while let Some(range) = resources.next_message(1)? {
@@ -49,7 +53,7 @@ pub fn check_metrics(body: &[u8]) -> Result<usize, DecodeError> {
 }
 
 /// The data points of one `Metric`, whichever of gauge, sum, histogram … it is.
-fn data_points(body: &[u8], range: Range<usize>) -> Result<usize, DecodeError> {
+fn data_points(body: &[u8], range: Range<usize>) -> Result<usize, Fault> {
     let mut points = 0;
     let mut fields = Fields::new(body, range);
     while let Some(field) = fields.next()? {
@@ -67,11 +71,11 @@ struct Decoder<'b> {
 
 /// Reads one span or log record of a group.
 type Record<'b> =
-    fn(&mut Decoder<'b>, Range<usize>, &Arc<Resource>, &Arc<Scope>) -> Result<(), DecodeError>;
+    fn(&mut Decoder<'b>, Range<usize>, &Arc<Resource>, &Arc<Scope>) -> Result<(), Fault>;
 
 impl<'b> Decoder<'b> {
     /// The three levels that traces and logs have in common, by the same field numbers.
-    fn request(&mut self, record: Record<'b>) -> Result<(), DecodeError> {
+    fn request(&mut self, record: Record<'b>) -> Result<(), Fault> {
         let mut groups = self.fields(0..self.body.len());
         while let Some(range) = groups.next_message(1)? {
             self.resource_group(range, record)?;
@@ -79,11 +83,7 @@ impl<'b> Decoder<'b> {
         Ok(())
     }
 
-    fn resource_group(
-        &mut self,
-        range: Range<usize>,
-        record: Record<'b>,
-    ) -> Result<(), DecodeError> {
+    fn resource_group(&mut self, range: Range<usize>, record: Record<'b>) -> Result<(), Fault> {
         // The resource may come after its spans, and the schema URL does.
         let mut resource = Resource::default();
         let mut fields = self.fields(range.clone());
@@ -110,7 +110,7 @@ impl<'b> Decoder<'b> {
         range: Range<usize>,
         resource: &Arc<Resource>,
         record: Record<'b>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Fault> {
         let mut scope = Scope::default();
         let mut fields = self.fields(range.clone());
         let mut count = 0;
@@ -145,17 +145,13 @@ impl<'b> Decoder<'b> {
         }
     }
 
-    fn resource(
-        &mut self,
-        range: Range<usize>,
-        resource: &mut Resource,
-    ) -> Result<(), DecodeError> {
+    fn resource(&mut self, range: Range<usize>, resource: &mut Resource) -> Result<(), Fault> {
         let mut fields = self.fields(range);
         while let Some(field) = fields.next()? {
             match field {
                 (1, Wire::Bytes(range)) => {
                     self.charge::<Attribute>(1, range.start)?;
-                    self.attribute_into(range, &mut resource.attributes)?;
+                    self.attribute(range, &mut resource.attributes, 1)?;
                 }
                 (2, Wire::Varint(count)) => resource.dropped_attributes_count = count as u32,
                 _ => {}
@@ -164,7 +160,7 @@ impl<'b> Decoder<'b> {
         Ok(())
     }
 
-    fn scope(&mut self, range: Range<usize>, scope: &mut Scope) -> Result<(), DecodeError> {
+    fn scope(&mut self, range: Range<usize>, scope: &mut Scope) -> Result<(), Fault> {
         let mut fields = self.fields(range);
         while let Some(field) = fields.next()? {
             match field {
@@ -172,7 +168,7 @@ impl<'b> Decoder<'b> {
                 (2, Wire::Bytes(range)) => scope.version = self.text(range, "a scope's version"),
                 (3, Wire::Bytes(range)) => {
                     self.charge::<Attribute>(1, range.start)?;
-                    self.attribute_into(range, &mut scope.attributes)?;
+                    self.attribute(range, &mut scope.attributes, 1)?;
                 }
                 (4, Wire::Varint(count)) => scope.dropped_attributes_count = count as u32,
                 _ => {}
@@ -186,7 +182,7 @@ impl<'b> Decoder<'b> {
         range: Range<usize>,
         resource: &Arc<Resource>,
         scope: &Arc<Scope>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Fault> {
         let outline = SpanOutline::read(self.body, range.clone())?;
         let ids = match outline.ids(self.body) {
             Ok(ids) => ids,
@@ -224,11 +220,11 @@ impl<'b> Decoder<'b> {
         Ok(())
     }
 
-    fn span_fields(&mut self, range: Range<usize>, span: &mut Span) -> Result<(), DecodeError> {
+    fn span_fields(&mut self, range: Range<usize>, span: &mut Span) -> Result<(), Fault> {
         let mut fields = self.fields(range);
         while let Some(field) = fields.next()? {
             match field {
-                (9, Wire::Bytes(range)) => self.attribute_into(range, &mut span.attributes)?,
+                (9, Wire::Bytes(range)) => self.attribute(range, &mut span.attributes, 1)?,
                 (3, Wire::Bytes(range)) => span.trace_state = self.text(range, "tracestate"),
                 (6, Wire::Varint(number)) => span.kind = Kind::from_number(number as i32),
                 (7, Wire::Fixed64(time)) => span.start_time_unix_nano = time,
@@ -246,7 +242,7 @@ impl<'b> Decoder<'b> {
         Ok(())
     }
 
-    fn event(&mut self, range: Range<usize>) -> Result<Event, DecodeError> {
+    fn event(&mut self, range: Range<usize>) -> Result<Event, Fault> {
         let mut event = Event {
             time_unix_nano: 0,
             name: Str::new(),
@@ -258,7 +254,7 @@ impl<'b> Decoder<'b> {
             match field {
                 (1, Wire::Fixed64(time)) => event.time_unix_nano = time,
                 (2, Wire::Bytes(range)) => event.name = self.text(range, "an event's name"),
-                (3, Wire::Bytes(range)) => self.attribute_into(range, &mut event.attributes)?,
+                (3, Wire::Bytes(range)) => self.attribute(range, &mut event.attributes, 1)?,
                 (4, Wire::Varint(count)) => event.dropped_attributes_count = count as u32,
                 _ => {}
             }
@@ -267,7 +263,7 @@ impl<'b> Decoder<'b> {
     }
 
     /// A link, or `None` (and a repair) when its ids lead nowhere.
-    fn link(&mut self, range: Range<usize>) -> Result<Option<Link>, DecodeError> {
+    fn link(&mut self, range: Range<usize>) -> Result<Option<Link>, Fault> {
         let (mut trace_id, mut span_id, mut trace_state) = (0..0, 0..0, Str::new());
         let mut attributes = Attributes(self.room(range.clone(), 4)?);
         let (mut dropped_attributes_count, mut flags) = (0, 0);
@@ -277,7 +273,7 @@ impl<'b> Decoder<'b> {
                 (1, Wire::Bytes(range)) => trace_id = range,
                 (2, Wire::Bytes(range)) => span_id = range,
                 (3, Wire::Bytes(range)) => trace_state = self.text(range, "a link's tracestate"),
-                (4, Wire::Bytes(range)) => self.attribute_into(range, &mut attributes)?,
+                (4, Wire::Bytes(range)) => self.attribute(range, &mut attributes, 1)?,
                 (5, Wire::Varint(count)) => dropped_attributes_count = count as u32,
                 (6, Wire::Fixed32(number)) => flags = number,
                 _ => {}
@@ -299,7 +295,7 @@ impl<'b> Decoder<'b> {
         }
     }
 
-    fn status(&mut self, range: Range<usize>, status: &mut Status) -> Result<(), DecodeError> {
+    fn status(&mut self, range: Range<usize>, status: &mut Status) -> Result<(), Fault> {
         let mut fields = self.fields(range);
         while let Some(field) = fields.next()? {
             match field {
@@ -316,7 +312,7 @@ impl<'b> Decoder<'b> {
         range: Range<usize>,
         resource: &Arc<Resource>,
         scope: &Arc<Scope>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Fault> {
         let Some((trace_id, span_id)) = self.log_ids(range.clone())? else {
             self.draft.pass_unrelated_log();
             return Ok(());
@@ -339,8 +335,8 @@ impl<'b> Decoder<'b> {
             match field {
                 (1, Wire::Fixed64(time)) => log.time_unix_nano = time,
                 (2, Wire::Varint(number)) => log.severity_number = number.min(255) as u8,
-                (5, Wire::Bytes(range)) => log.body = self.value(range, 1)?,
-                (6, Wire::Bytes(range)) => self.attribute_into(range, &mut log.attributes)?,
+                (5, Wire::Bytes(range)) => self.value(range, &mut log.body, 1)?,
+                (6, Wire::Bytes(range)) => self.attribute(range, &mut log.attributes, 1)?,
                 (11, Wire::Fixed64(time)) => observed_unix_nano = time,
                 (12, Wire::Bytes(range)) => log.name = self.text(range, "an event's name"),
                 _ => {}
@@ -351,7 +347,7 @@ impl<'b> Decoder<'b> {
         Ok(())
     }
 
-    fn log_ids(&self, range: Range<usize>) -> Result<Option<(TraceId, SpanId)>, DecodeError> {
+    fn log_ids(&self, range: Range<usize>) -> Result<Option<(TraceId, SpanId)>, Fault> {
         let (mut trace_id, mut span_id) = (None, None);
         let mut fields = self.fields(range);
         while let Some(field) = fields.next()? {
@@ -365,67 +361,75 @@ impl<'b> Decoder<'b> {
     }
 
     /// Reads a `KeyValue`, for which room has been accounted, to the end of `attributes`.
-    fn attribute_into(
+    ///
+    /// Values are read into their places, here and below: moving one from hand to hand costs more
+    /// than reading it.
+    fn attribute(
         &mut self,
         range: Range<usize>,
         attributes: &mut Attributes,
-    ) -> Result<(), DecodeError> {
-        let attribute = self.attribute(range, 1)?;
-        attributes.0.push(attribute);
-        Ok(())
-    }
-
-    fn attribute(&mut self, range: Range<usize>, depth: usize) -> Result<Attribute, DecodeError> {
-        let (mut key, mut value) = (Str::new(), Value::Null);
+        depth: usize,
+    ) -> Result<(), Fault> {
+        let (mut key, mut value) = (0..0, None);
         let mut fields = self.fields(range);
         while let Some(field) = fields.next()? {
             match field {
-                (1, Wire::Bytes(range)) => key = self.text(range, "an attribute's key"),
-                (2, Wire::Bytes(range)) => value = self.value(range, depth)?,
+                (1, Wire::Bytes(range)) => key = range,
+                (2, Wire::Bytes(range)) => value = Some(range),
                 _ => {}
             }
         }
-        Ok(Attribute { key, value })
+        let key = match names::known(&self.body[key.clone()]) {
+            Some(name) => Str::from_static(name),
+            None => self.text(key, "an attribute's key"),
+        };
+        let attribute = attributes.0.push_mut(Attribute { key, value: Value::Null });
+        value.map_or(Ok(()), |range| self.value(range, &mut attribute.value, depth))
     }
 
-    fn value(&mut self, range: Range<usize>, depth: usize) -> Result<Value, DecodeError> {
-        let mut value = Value::Null;
+    /// Reads an `AnyValue`. Only one of its fields should be there; the last one counts.
+    fn value(&mut self, range: Range<usize>, value: &mut Value, depth: usize) -> Result<(), Fault> {
+        let mut last = None;
         let mut fields = self.fields(range);
         while let Some(field) = fields.next()? {
-            value = match field {
-                (1, Wire::Bytes(range)) => self.text_value(range),
-                (2, Wire::Varint(truth)) => Value::Bool(truth != 0),
-                (3, Wire::Varint(number)) => Value::Int(number as i64),
-                (4, Wire::Fixed64(bits)) => Value::Double(f64::from_bits(bits)),
-                (5 | 6, Wire::Bytes(_)) if depth >= MAX_VALUE_DEPTH => {
-                    self.draft.repairs.note_too_deep();
-                    Value::Null
-                }
-                (5, Wire::Bytes(range)) => self.array(range, depth + 1)?,
-                (6, Wire::Bytes(range)) => self.map(range, depth + 1)?,
-                (7, Wire::Bytes(range)) => Value::Bytes(self.body.slice(range)),
-                _ => continue,
-            };
+            if let (1 | 5..=7, Wire::Bytes(_)) | (2 | 3, Wire::Varint(_)) | (4, Wire::Fixed64(_)) =
+                field
+            {
+                last = Some(field);
+            }
         }
-        Ok(value)
+        match last {
+            Some((1, Wire::Bytes(range))) => *value = self.text_value(range),
+            Some((2, Wire::Varint(truth))) => *value = Value::Bool(truth != 0),
+            Some((_, Wire::Varint(number))) => *value = Value::Int(number as i64),
+            Some((_, Wire::Fixed64(bits))) => *value = Value::Double(f64::from_bits(bits)),
+            Some((7, Wire::Bytes(range))) => *value = Value::Bytes(self.body.slice(range)),
+            Some((_, Wire::Bytes(_))) if depth >= MAX_VALUE_DEPTH => {
+                self.draft.repairs.note_too_deep();
+            }
+            Some((5, Wire::Bytes(range))) => *value = self.array(range, depth + 1)?,
+            Some((_, Wire::Bytes(range))) => *value = self.map(range, depth + 1)?,
+            _ => {}
+        }
+        Ok(())
     }
 
-    fn array(&mut self, range: Range<usize>, depth: usize) -> Result<Value, DecodeError> {
+    fn array(&mut self, range: Range<usize>, depth: usize) -> Result<Value, Fault> {
         let mut values = self.room(range.clone(), 1)?;
         let mut fields = self.fields(range);
         while let Some(range) = fields.next_message(1)? {
-            values.push(self.value(range, depth)?);
+            self.value(range, values.push_mut(Value::Null), depth)?;
         }
         Ok(Value::Array(values))
     }
 
-    fn map(&mut self, range: Range<usize>, depth: usize) -> Result<Value, DecodeError> {
-        let mut entries = self.room(range.clone(), 1)?;
+    fn map(&mut self, range: Range<usize>, depth: usize) -> Result<Value, Fault> {
+        let mut entries = Attributes(self.room(range.clone(), 1)?);
         let mut fields = self.fields(range);
         while let Some(range) = fields.next_message(1)? {
-            entries.push(self.attribute(range, depth)?);
+            self.attribute(range, &mut entries, depth)?;
         }
-        Ok(Value::Map(Attributes(entries)))
+        Ok(Value::Map(entries))
     }
 
     fn fields(&self, range: Range<usize>) -> Fields<'b> {
@@ -433,14 +437,14 @@ impl<'b> Decoder<'b> {
     }
 
     /// A vector with room for all the messages of this number in the message at `range`.
-    fn room<T>(&mut self, range: Range<usize>, number: u32) -> Result<Vec<T>, DecodeError> {
+    fn room<T>(&mut self, range: Range<usize>, number: u32) -> Result<Vec<T>, Fault> {
         let start = range.start;
         let count = self.fields(range).count(number)?;
         self.charge::<T>(count, start)?;
         Ok(Vec::with_capacity(count))
     }
 
-    fn charge<T>(&mut self, count: usize, offset: usize) -> Result<(), DecodeError> {
+    fn charge<T>(&mut self, count: usize, offset: usize) -> Result<(), Fault> {
         at(offset, self.draft.charge::<T>(count))
     }
 
@@ -465,7 +469,7 @@ impl<'b> Decoder<'b> {
 
     #[inline]
     fn utf8(&self, range: Range<usize>) -> Option<Str> {
-        if range.is_empty() { Some(Str::new()) } else { utf8::text(self.body.slice(range)) }
+        utf8::slice(self.body, range)
     }
 }
 
@@ -481,7 +485,7 @@ struct SpanOutline {
 }
 
 impl SpanOutline {
-    fn read(body: &[u8], range: Range<usize>) -> Result<Self, DecodeError> {
+    fn read(body: &[u8], range: Range<usize>) -> Result<Self, Fault> {
         let mut outline = SpanOutline {
             trace_id: 0..0,
             span_id: 0..0,
@@ -516,6 +520,6 @@ impl SpanOutline {
     }
 }
 
-fn at<T>(offset: usize, result: Result<T, String>) -> Result<T, DecodeError> {
-    result.map_err(|reason| DecodeError::new(offset, reason))
+fn at<T>(offset: usize, result: Result<T, String>) -> Result<T, Fault> {
+    result.or_else(|reason| fault(offset, reason))
 }
