@@ -238,26 +238,31 @@ def test_garbage_after_the_log_is_no_data(make_server: MakeServer) -> None:
 DAMAGED_FILES = ["spans.parquet", "rows.bin", "texts.bin", "traces.idx", "summaries.bin", "text/postings.bin"]
 
 
-@pytest.fixture
-def two_segments(make_server: MakeServer) -> tuple[Server, list[str], list[str]]:
-    """A store that was killed with two segments, and the traces of each."""
-    server = make_server(config=TINY_SEALS)
+@pytest.fixture(scope="module")
+def two_segments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], list[str]]:
+    """A store that was killed with two segments, and the traces of each. For copying."""
+    server = Server(tmp_path_factory.mktemp("two") / "data", TINY_SEALS)
     server.start()
-    first = send_traces(server, 25)
-    wait_until(lambda: len(segments(server)) == 1, "the first seal")
-    second = send_traces(server, 25)
-    wait_until(lambda: len(segments(server)) == 2, "the second seal")
-    wait_until(lambda: all((segment / "text/postings.bin").exists() for segment in segments(server)), "the text index")
-    server.kill()
-    return server, first, second
+    try:
+        first = send_traces(server, 25)
+        wait_until(lambda: len(segments(server)) == 1, "the first seal")
+        second = send_traces(server, 25)
+        wait_until(lambda: len(segments(server)) == 2, "the second seal")
+        indexes = [segment / "text/postings.bin" for segment in segments(server)]
+        wait_until(lambda: all(index.exists() for index in indexes), "the text index", within=60)
+    finally:
+        server.kill()
+    return server.data_dir, first, second
 
 
 @pytest.mark.parametrize("damage", ["noise", "truncated", "gone"])
 @pytest.mark.parametrize("file", DAMAGED_FILES)
 def test_a_damaged_segment_is_named_and_the_rest_served(
-    two_segments: tuple[Server, list[str], list[str]], file: str, damage: str
+    make_server: MakeServer, two_segments: tuple[Path, list[str], list[str]], file: str, damage: str
 ) -> None:
-    server, first, second = two_segments
+    whole, first, second = two_segments
+    server = make_server(config=TINY_SEALS)
+    shutil.copytree(whole, server.data_dir)
     victim = segments(server)[0]
     spoil(victim / file, damage)
     server.start()
