@@ -129,11 +129,7 @@ impl Store {
     }
 
     /// As [`open`](Self::open), with something in place of the outside world.
-    pub fn open_with(
-        config: Config,
-        replay: &Replay,
-        hooks: Hooks,
-    ) -> Result<Store, OpenError> {
+    pub fn open_with(config: Config, replay: &Replay, hooks: Hooks) -> Result<Store, OpenError> {
         open::open(config, replay, hooks)
     }
 
