@@ -7,8 +7,10 @@
 use std::io::Read;
 use std::path::Path;
 
+use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use serde_json::Value as Json;
+use spanwise_model::wire::otlp;
 
 use crate::client::{Client, ClientError};
 
@@ -63,7 +65,7 @@ pub fn file(client: &Client, path: &Path) -> Result<Imported, ImportError> {
     if matches!(is_json, Some(b'{' | b'[')) {
         import.json(&bytes)?;
     } else {
-        import.send("the file", "/v1/traces", "application/x-protobuf", &bytes)?;
+        import.protobuf(bytes)?;
     }
     Ok(import.done)
 }
@@ -95,6 +97,19 @@ impl Import<'_> {
                 Err(error) => return Err(self.malformed(&place, error.to_string())),
             }
         }
+        Ok(())
+    }
+
+    /// One request. It is read here too, so that what it lacks is said in words.
+    fn protobuf(&mut self, bytes: Vec<u8>) -> Result<(), ImportError> {
+        let place = "the file";
+        let bytes = Bytes::from(bytes);
+        let batch = otlp::decode_traces(bytes.clone())
+            .map_err(|error| self.malformed(place, format!("neither JSON nor OTLP: {error}")))?;
+        self.send(place, "/v1/traces", "application/x-protobuf", &bytes)?;
+        self.done.rejected.extend(batch.rejected.into_iter().map(|rejection| {
+            format!("span {} `{}`: {}", rejection.index, rejection.name, rejection.reason)
+        }));
         Ok(())
     }
 

@@ -133,6 +133,7 @@ pub struct OutlineJson<'a> {
     start_time_unix_nano: Nanos,
     duration_ns: Nanos,
     status: StatusJson<'a>,
+    is_error: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     llm: Option<FactsJson<'a>>,
     #[serde(skip_serializing_if = "slice_is_empty")]
@@ -151,6 +152,7 @@ impl<'a> From<&'a StoredSpan> for OutlineJson<'a> {
             start_time_unix_nano: Nanos(span.start_time_unix_nano),
             duration_ns: Nanos(span.duration_ns()),
             status: StatusJson::new(span.status.code, &span.status.message),
+            is_error: span.is_error(),
             llm: FactsJson::of(&stored.facts),
             warnings: &stored.warnings,
         }
@@ -168,6 +170,7 @@ pub struct SpanJson<'a> {
     start_time_unix_nano: Nanos,
     duration_ns: Nanos,
     status: StatusJson<'a>,
+    is_error: bool,
     attributes: AttributesJson<'a>,
     resource: AttributesJson<'a>,
     scope: ScopeJson<'a>,
@@ -198,6 +201,7 @@ impl<'a> SpanJson<'a> {
             start_time_unix_nano: Nanos(span.start_time_unix_nano),
             duration_ns: Nanos(span.duration_ns()),
             status: StatusJson::new(span.status.code, &span.status.message),
+            is_error: span.is_error(),
             attributes: AttributesJson(&span.attributes),
             resource: AttributesJson(&span.resource.attributes),
             scope: ScopeJson::from(&*span.scope),
