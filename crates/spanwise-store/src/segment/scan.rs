@@ -1,19 +1,23 @@
 //! Reads columns of `spans.parquet`.
 
 use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::reader::{ChunkReader, Length};
 
 use super::{FileMeta, RowGroup, Rows, SegmentError, schema};
 
@@ -21,8 +25,54 @@ use super::{FileMeta, RowGroup, Rows, SegmentError, schema};
 #[derive(Debug)]
 pub(super) struct ColumnReader {
     path: PathBuf,
-    file: File,
+    file: PositionalFile,
     footer: OnceLock<ArrowReaderMetadata>,
+}
+
+/// A file that several scans read at once. The parquet crate's own reader of a [`File`] moves the
+/// cursor that all its clones share, so that two scans would read each other's bytes.
+#[derive(Clone, Debug)]
+struct PositionalFile {
+    file: Arc<File>,
+    bytes: u64,
+}
+
+/// Reads on from a position.
+struct ReadFrom {
+    file: Arc<File>,
+    position: u64,
+}
+
+impl Read for ReadFrom {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n_bytes = self.file.read_at(buffer, self.position)?;
+        self.position += n_bytes as u64;
+        Ok(n_bytes)
+    }
+}
+
+impl Length for PositionalFile {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl ChunkReader for PositionalFile {
+    type T = BufReader<ReadFrom>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(BufReader::new(ReadFrom { file: Arc::clone(&self.file), position: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        // Checked before anything is allocated: a damaged footer can ask for any length.
+        if start.saturating_add(length as u64) > self.bytes {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} of {}", self.bytes)));
+        }
+        let mut buffer = vec![0; length];
+        self.file.read_exact_at(&mut buffer, start)?;
+        Ok(buffer.into())
+    }
 }
 
 impl ColumnReader {
@@ -34,6 +84,7 @@ impl ColumnReader {
             let reason = format!("it has {bytes} bytes, {} were written", meta.bytes);
             return Err(SegmentError::Corrupt { path, reason });
         }
+        let file = PositionalFile { file: Arc::new(file), bytes };
         Ok(ColumnReader { path, file, footer: OnceLock::new() })
     }
 
@@ -80,7 +131,7 @@ impl ColumnReader {
         }
         let (chosen, selection) = select(groups, rows);
         let mask = ProjectionMask::roots(footer.parquet_schema(), indices);
-        let file = self.file.try_clone()?;
+        let file = self.file.clone();
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone())
             .with_projection(mask)
             .with_row_groups(chosen)
@@ -177,4 +228,32 @@ fn select(groups: &[RowGroup], rows: &Rows<'_>) -> (Vec<usize>, RowSelection) {
         }
     }
     (chosen, RowSelection::from_consecutive_ranges(ranges.into_iter(), total))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn readers_of_one_file_do_not_move_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..60_000u32).map(|n| (n / 251) as u8).collect();
+        fs::write(dir.path().join("file"), &content).unwrap();
+        let file = Arc::new(File::open(dir.path().join("file")).unwrap());
+        let file = PositionalFile { file, bytes: content.len() as u64 };
+        let mut readers = [0, 30_000].map(|start| (start, file.get_read(start as u64).unwrap()));
+        for step in 0..3 {
+            for (start, reader) in &mut readers {
+                let mut piece = vec![0; 9_000];
+                reader.read_exact(&mut piece).unwrap();
+                let from = *start + step * piece.len();
+                assert_eq!(piece, content[from..from + piece.len()]);
+                assert_eq!(file.get_bytes(7, 100).unwrap(), content[7..107]);
+            }
+        }
+        assert!(file.get_bytes(59_999, 2).is_err());
+        assert!(file.get_bytes(u64::MAX, usize::MAX).is_err());
+    }
 }
