@@ -17,6 +17,7 @@ impl Display for Filter {
             Filter::Not(inner) if inner.is_compound() => write!(f, "-({inner})"),
             Filter::Not(inner) => write!(f, "-{inner}"),
             Filter::Test(field, test) => write_test(f, field, test),
+            Filter::Failed => f.write_str("error:true"),
             // "has:error" asks for a failure, with or without a type.
             Filter::Has(Field::Error) => f.write_str("error:*"),
             Filter::Has(field) => write!(f, "has:{field}"),

@@ -33,6 +33,7 @@ impl Filter {
             Filter::Not(filter) => !filter.matches_with(stored, text),
             Filter::Test(field, test) => test_field(stored, field, test),
             Filter::Has(field) => has_field(stored, field),
+            Filter::Failed => stored.span.is_error(),
             Filter::Text(query) => text(query),
         }
     }
@@ -45,7 +46,7 @@ impl Filter {
             Filter::And(filters) | Filter::Or(filters) => {
                 filters.iter().flat_map(Filter::text_queries).collect()
             }
-            Filter::All | Filter::Test(..) | Filter::Has(_) => vec![],
+            Filter::All | Filter::Test(..) | Filter::Has(_) | Filter::Failed => vec![],
         }
     }
 
@@ -59,7 +60,9 @@ impl Filter {
             Filter::And(filters) | Filter::Or(filters) => {
                 filters.iter().flat_map(Filter::attribute_keys).collect()
             }
-            Filter::All | Filter::Test(..) | Filter::Has(_) | Filter::Text(_) => vec![],
+            Filter::All | Filter::Test(..) | Filter::Has(_) | Filter::Failed | Filter::Text(_) => {
+                vec![]
+            }
         }
     }
 

@@ -38,6 +38,8 @@ pub enum Filter {
     Test(Field, Test),
     /// The field has a value.
     Has(Field),
+    /// The span failed: [`spanwise_model::Span::is_error`].
+    Failed,
     /// The recorded text contains this.
     Text(TextQuery),
 }
@@ -273,7 +275,8 @@ pub enum QueryError {
 /// How much of a trace's spans to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Without attributes, events and links: what a waterfall needs.
+    /// Without attributes, events and links: what a waterfall needs. An attribute `error` is there
+    /// where only it says that the span failed.
     Outline,
     /// Everything.
     Full,

@@ -13,9 +13,8 @@ mod value;
 use std::fmt;
 
 use regex::Regex;
-use spanwise_model::span::StatusCode;
 
-use super::{Field, Filter, Pattern, Test, TextQuery};
+use super::{Field, Filter, TextQuery};
 use crate::segment::words;
 
 /// The longest search in bytes: room for a list of some hundred trace ids.
@@ -328,7 +327,7 @@ impl<'a> Parser<'a> {
         self.end_of_value()?;
         // A span can fail without saying how: what a person means is "has it failed?".
         Ok(if field == Field::Error {
-            join_any(vec![Filter::Has(Field::Error), failed()])
+            join_any(vec![Filter::Has(Field::Error), Filter::Failed])
         } else {
             Filter::Has(field)
         })
@@ -362,12 +361,6 @@ impl<'a> Parser<'a> {
 /// What a name without quotes may consist of.
 pub(super) fn is_name_char(c: char) -> bool {
     c.is_alphanumeric() || "_.-/@$#[]".contains(c)
-}
-
-/// Status error.
-pub(super) fn failed() -> Filter {
-    let error = Pattern::Exact(StatusCode::Error.as_str().to_owned());
-    Filter::Test(Field::Status, Test::Any(vec![error]))
 }
 
 fn negate(filter: Filter) -> Filter {

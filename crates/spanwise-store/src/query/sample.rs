@@ -118,7 +118,7 @@ pub fn arbitrary_span() -> impl Strategy<Value = StoredSpan> {
     let place = (0..6_u64, 1..8_u64, 0..40_u64, choice(2), choice(8));
     let shape = (choice(4), choice(3), choice(4), choice(3), choice(4), choice(5));
     let facts = (choice(4), choice(4), choice(4), choice(4), choice(3));
-    let content = (choice(10), choice(4), choice(6));
+    let content = (choice(10), choice(4), choice(6), choice(6));
     (place, shape, facts, content).prop_map(|(place, shape, facts, content)| {
         let (trace, id, start, project, log) = place;
         let mut stored = plain_span(trace + 1, id, NAMES[shape.0], start * 1_000_000);
@@ -178,7 +178,7 @@ fn set_facts(
     facts.error_type = ["", "TimeoutError", ""][user].into();
 }
 
-fn set_content(span: &mut Span, (value, events, text): (usize, usize, usize)) {
+fn set_content(span: &mut Span, (value, events, text, error): (usize, usize, usize, usize)) {
     let value = match value {
         0 => Value::Int(1),
         1 => Value::Int(500),
@@ -192,6 +192,12 @@ fn set_content(span: &mut Span, (value, events, text): (usize, usize, usize)) {
     };
     if value != Value::Null {
         span.attributes.push("k", value);
+    }
+    match error {
+        0 => span.attributes.push("error", true),
+        1 => span.attributes.push("error", "timeout"),
+        2 => span.attributes.push("error", "false"),
+        _ => {}
     }
     if !TEXTS[text].is_empty() {
         span.attributes.push("input", TEXTS[text]);
@@ -231,6 +237,9 @@ pub fn arbitrary_filter() -> impl Strategy<Value = Filter> {
         "model:gpt-4o",
         "finish:tool_calls",
         "error:*",
+        "error:true",
+        "error:false",
+        "has:error",
         "error:Timeout*",
         "user:ada",
         "project:default",

@@ -201,6 +201,7 @@ impl<'a> SegmentFilter<'a> {
             Filter::Not(filter) => Ok(!&self.eval(filter, rows)?),
             Filter::Test(field, test) => self.check(field, Check(Some(test)), rows),
             Filter::Has(field) => self.check(field, Check(None), rows),
+            Filter::Failed => self.failed(rows),
             Filter::Text(query) => Ok(rows.positions(self.text_rows(query)?)),
         }
     }
@@ -221,6 +222,7 @@ impl<'a> SegmentFilter<'a> {
                 field_effort(field) + if matches!(test, Test::Regex(_)) { 3 } else { 0 }
             }
             Filter::Has(field) => field_effort(field),
+            Filter::Failed => 1,
         }
     }
 
@@ -359,6 +361,11 @@ impl<'a> SegmentFilter<'a> {
         self.numbers::<UInt8Type>(column, rows, |number| passes[usize::from(number)])
     }
 
+    fn failed(&self, rows: &RowSet) -> Result<BooleanBuffer, QueryError> {
+        let column = self.column(schema::IS_ERROR, rows)?.ok_or_else(unreadable)?;
+        Ok(column.as_boolean_opt().ok_or_else(unreadable)?.values().clone())
+    }
+
     fn total_tokens(&self, check: Check<'_>, rows: &RowSet) -> Result<BooleanBuffer, QueryError> {
         let names = [schema::INPUT_TOKENS, schema::OUTPUT_TOKENS, schema::TOTAL_TOKENS];
         let batch = self.segment.columns(rows.rows(), &names)?;
@@ -466,6 +473,7 @@ fn may_match(filter: &Filter, group: &RowGroup) -> bool {
         Filter::Test(Field::Cost, Test::Range(range)) => {
             group.max_cost.is_some_and(|cost| reaches(range.min, cost as f64))
         }
+        Filter::Failed => group.has_errors,
         Filter::Test(Field::Status, Test::Any(patterns)) => {
             group.has_errors || patterns.iter().any(|p| p.matches("ok") || p.matches("unset"))
         }

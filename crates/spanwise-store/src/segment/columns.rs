@@ -14,7 +14,6 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
-use spanwise_model::span::StatusCode;
 use spanwise_model::{StoredSpan, Value};
 
 use super::blocks::FileWriter;
@@ -150,7 +149,7 @@ impl ColumnWriter {
         group.min_start = group.min_start.min(start);
         group.max_start = group.max_start.max(start);
         group.max_duration = group.max_duration.max(stored.span.duration_ns());
-        group.has_errors |= stored.span.status.code == StatusCode::Error;
+        group.has_errors |= stored.span.is_error();
         group.max_cost = group.max_cost.max(stored.facts.cost.map(|cost| cost.nano_usd));
         if group.n_rows == GROUP_ROWS {
             self.row_groups.extend(self.group.take());
@@ -231,6 +230,7 @@ struct Promoted {
     resource: UInt32Builder,
     kind: UInt8Builder,
     status: UInt8Builder,
+    is_error: BooleanBuilder,
     start: UInt64Builder,
     duration: UInt64Builder,
     operation: UInt8Builder,
@@ -256,6 +256,7 @@ impl Promoted {
             resource: UInt32Builder::new(),
             kind: UInt8Builder::new(),
             status: UInt8Builder::new(),
+            is_error: BooleanBuilder::new(),
             start: UInt64Builder::new(),
             duration: UInt64Builder::new(),
             operation: UInt8Builder::new(),
@@ -285,6 +286,7 @@ impl Promoted {
         self.resource.append_value(row.resource);
         self.kind.append_value(span.kind as u8);
         self.status.append_value(span.status.code as u8);
+        self.is_error.append_value(span.is_error());
         self.start.append_value(span.start_time_unix_nano);
         self.duration.append_value(span.duration_ns());
         self.operation.append_option(facts.operation.map(|operation| operation as u8));
@@ -326,6 +328,7 @@ impl Promoted {
             Arc::new(self.resource.finish()),
             Arc::new(self.kind.finish()),
             Arc::new(self.status.finish()),
+            Arc::new(self.is_error.finish()),
             Arc::new(self.start.finish()),
             Arc::new(self.duration.finish()),
             Arc::new(self.operation.finish()),

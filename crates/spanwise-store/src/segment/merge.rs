@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
-use spanwise_model::{Attributes, StoredSpan, TraceId};
+use spanwise_model::{StoredSpan, TraceId};
 
 use super::fields::FieldCatalog;
-use super::row::Decoder;
+use super::row::{Decoder, fails_by_attribute, outline_attributes};
 use super::write::SegmentWriter;
 use super::{Meta, Rows, Segment, SegmentError, TraceColumn, WriteOptions, schema};
 use crate::query::Detail;
@@ -167,7 +167,7 @@ fn is_same(a: &StoredSpan, b: &StoredSpan) -> bool {
 
 /// Drops what the summary of a trace does not need, so that long traces take little memory.
 fn strip(stored: &mut StoredSpan) {
-    stored.span.attributes = Attributes::default();
+    stored.span.attributes = outline_attributes(fails_by_attribute(&stored.span));
     stored.span.events = Vec::new();
     stored.span.links = Vec::new();
 }

@@ -53,7 +53,7 @@ pub use self::text::{Matcher, index_text, words};
 pub use self::write::write;
 
 /// The format written, and the only one read so far.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// What the catalog keeps of a segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ pub struct RowGroup {
     pub min_start: u64,
     pub max_start: u64,
     pub max_duration: u64,
-    /// Whether any span has status error.
+    /// Whether any span failed.
     pub has_errors: bool,
     /// The highest known cost, nano-dollars.
     pub max_cost: Option<i64>,
@@ -158,7 +158,7 @@ pub enum SegmentError {
         /// What is wrong.
         reason: String,
     },
-    /// Written by a newer version.
+    /// Written by a version whose segments this one does not read.
     #[error("segment format {0} is not known to this version")]
     Format(u32),
     /// More rows or texts than a segment can number.

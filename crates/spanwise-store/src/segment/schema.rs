@@ -34,6 +34,8 @@ pub const RESOURCE: &str = "resource";
 pub const KIND: &str = "kind";
 /// [`spanwise_model::span::StatusCode`] as its number, `UInt8`.
 pub const STATUS: &str = "status";
+/// [`spanwise_model::Span::is_error`], `Boolean`: by its status, or by its attribute `error`.
+pub const IS_ERROR: &str = "is_error";
 /// Nanoseconds since 1970, `UInt64`.
 pub const START: &str = "start";
 /// Nanoseconds, `UInt64`.
@@ -145,6 +147,7 @@ pub fn promoted() -> Vec<Field> {
         field(RESOURCE, DataType::UInt32, false),
         field(KIND, DataType::UInt8, false),
         field(STATUS, DataType::UInt8, false),
+        field(IS_ERROR, DataType::Boolean, false),
         field(START, DataType::UInt64, false),
         field(DURATION, DataType::UInt64, false),
         field(OPERATION, DataType::UInt8, true),

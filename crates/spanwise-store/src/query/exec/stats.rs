@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use arrow::array::{Array, PrimitiveArray, RecordBatch};
+use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{ArrowPrimitiveType, Int64Type, UInt8Type, UInt64Type};
+use arrow::datatypes::{ArrowPrimitiveType, Int64Type, UInt64Type};
 use spanwise_model::StoredSpan;
-use spanwise_model::span::StatusCode;
 
-use super::super::columns::{Groups, primitive};
+use super::super::columns::{Groups, primitive, unreadable};
 use super::super::matches::group_text;
 use super::super::segment_filter::{SegmentFilter, Wanted};
 use super::super::{Measure, QueryError, Series, StatsQuery};
@@ -123,7 +122,7 @@ impl Tally {
 /// The values of one measure over some rows.
 enum Values<'b> {
     Ones,
-    Errors(&'b PrimitiveArray<UInt8Type>),
+    Errors(&'b BooleanBuffer),
     Unsigned(&'b PrimitiveArray<UInt64Type>),
     Signed(&'b PrimitiveArray<Int64Type>),
     Unknown,
@@ -134,7 +133,9 @@ impl<'b> Values<'b> {
         let Some(name) = column_of(measure) else { return Ok(Values::Ones) };
         let Some(column) = batch.column_by_name(name) else { return Ok(Values::Unknown) };
         Ok(match measure {
-            Measure::Errors => Values::Errors(primitive(Some(column))?),
+            Measure::Errors => {
+                Values::Errors(column.as_boolean_opt().ok_or_else(unreadable)?.values())
+            }
             Measure::Cost => Values::Signed(primitive(Some(column))?),
             _ => Values::Unsigned(primitive(Some(column))?),
         })
@@ -145,11 +146,7 @@ impl<'b> Values<'b> {
         let mut add = add;
         match self {
             Values::Ones => (0..n_rows).for_each(|row| add(row, 1)),
-            Values::Errors(status) => {
-                let error = StatusCode::Error as u8;
-                let rows = status.values().iter().enumerate();
-                rows.filter(|(_, code)| **code == error).for_each(|(row, _)| add(row, 1));
-            }
+            Values::Errors(failed) => failed.set_indices().for_each(|row| add(row, 1)),
             Values::Unsigned(numbers) => {
                 each_valid(numbers, |row, number| add(row, number as i64));
             }
@@ -173,7 +170,7 @@ fn each_valid<T: ArrowPrimitiveType>(
 fn column_of(measure: Measure) -> Option<&'static str> {
     match measure {
         Measure::Count => None,
-        Measure::Errors => Some(schema::STATUS),
+        Measure::Errors => Some(schema::IS_ERROR),
         Measure::Duration(_) => Some(schema::DURATION),
         Measure::TimeToFirstToken(_) => Some(schema::TIME_TO_FIRST_TOKEN),
         Measure::InputTokens => Some(schema::INPUT_TOKENS),
@@ -186,7 +183,7 @@ fn number_of(span: &StoredSpan, measure: Measure) -> Option<i64> {
     let usage = &span.facts.usage;
     match measure {
         Measure::Count => Some(1),
-        Measure::Errors => (span.span.status.code == StatusCode::Error).then_some(1),
+        Measure::Errors => span.span.is_error().then_some(1),
         Measure::Duration(_) => Some(span.span.duration_ns() as i64),
         Measure::TimeToFirstToken(_) => span.facts.time_to_first_token_ns.map(|n| n as i64),
         Measure::InputTokens => usage.input.map(|n| n as i64),

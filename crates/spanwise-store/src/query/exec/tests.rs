@@ -187,8 +187,7 @@ proptest! {
             let name = name.filter(|name| !name.is_empty());
             let cell = expected.entry((name, bucket)).or_insert([Some(0.0), Some(0.0), None, None]);
             cell[0] = cell[0].map(|n| n + 1.0);
-            let failed = row.span.status.code == spanwise_model::span::StatusCode::Error;
-            cell[1] = cell[1].map(|n| n + f64::from(u8::from(failed)));
+            cell[1] = cell[1].map(|n| n + f64::from(u8::from(row.span.is_error())));
             for (at, field) in [(2, Field::Cost), (3, Field::InputTokens)] {
                 if let Some(number) = number_of(row, &field) {
                     cell[at] = Some(cell[at].unwrap_or(0.0) + number);

@@ -114,3 +114,14 @@ fn wildcards_match_whole_texts() {
         assert_eq!(matches_wildcard(pattern, text), expected, "{pattern} {text}");
     }
 }
+
+#[test]
+fn a_span_fails_by_its_status_or_its_attribute() {
+    let mut span = sample::plain_span(1, 1, "old tracer", 1);
+    let failed = |span: &StoredSpan| parse("error:true").unwrap().matches(span);
+    assert!(!failed(&span));
+    span.span.attributes.push("error", true);
+    assert!(failed(&span) && parse("has:error").unwrap().matches(&span));
+    assert!(!parse("status:error").unwrap().matches(&span));
+    assert!(!parse("error:false").unwrap().matches(&span));
+}

@@ -74,11 +74,11 @@ fn any_other_name_is_an_attribute() {
 
 #[test]
 fn errors_are_asked_for_by_status_or_by_type() {
-    assert_eq!(canonical("error:true"), "status:error");
-    assert_eq!(canonical("error:false"), "-status:error");
+    assert_eq!(canonical("error:true"), "error:true");
+    assert_eq!(canonical("error:false"), "-error:true");
     assert_eq!(canonical("error:\"true\""), "error:\"true\"");
     assert_eq!(canonical("error:TimeoutError"), "error:TimeoutError");
-    assert_eq!(canonical("has:error"), "error:* OR status:error");
+    assert_eq!(canonical("has:error"), "error:* OR error:true");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::super::field::{FieldType, Unit};
 use super::super::{Bound, Field, Filter, Pattern, Range, Test};
-use super::{ParseError, Parser, failed, join_any, negate};
+use super::{ParseError, Parser, join_any, negate};
 
 /// One item of a list of values, as written.
 struct Item {
@@ -35,8 +35,8 @@ impl Parser<'_> {
             }
             if *field == Field::Error && !only.quoted {
                 match only.text.to_ascii_lowercase().as_str() {
-                    "true" => return Ok(failed()),
-                    "false" => return Ok(negate(failed())),
+                    "true" => return Ok(Filter::Failed),
+                    "false" => return Ok(negate(Filter::Failed)),
                     _ => {}
                 }
             }

@@ -9,7 +9,7 @@ use spanwise_model::{
     StoredSpan, Str, TraceId, Value, Warning,
 };
 
-use super::{MAX_DEPTH, N_NAMED_FACTS, fact, fact_strings, part, tag};
+use super::{FAILED, MAX_DEPTH, N_NAMED_FACTS, fact, fact_strings, outline_attributes, part, tag};
 use crate::query::Detail;
 use crate::segment::SegmentError;
 use crate::segment::blocks::{BlockFile, Cursor};
@@ -164,14 +164,14 @@ impl<'s> Decoder<'s> {
                 kind: Kind::from_number(i32::from(kind_and_status & 15)),
                 start_time_unix_nano: start,
                 end_time_unix_nano: end,
-                attributes: Attributes::default(),
+                attributes: outline_attributes(kind_and_status & FAILED != 0),
                 dropped_attributes_count: 0,
                 events: Vec::new(),
                 dropped_events_count: 0,
                 links: Vec::new(),
                 dropped_links_count: 0,
                 status: Status {
-                    code: StatusCode::from_number(i32::from(kind_and_status >> 4)),
+                    code: StatusCode::from_number(i32::from(kind_and_status >> 4 & 7)),
                     message,
                 },
                 resource: self.read_resource(resource)?,

@@ -7,7 +7,7 @@ use spanwise_model::{
     Attributes, Event, Link, Resource, RowRole, Scope, Span, StoredSpan, Str, Value,
 };
 
-use super::{N_NAMED_FACTS, fact, fact_strings, part, tag};
+use super::{FAILED, N_NAMED_FACTS, fact, fact_strings, fails_by_attribute, part, tag};
 use crate::segment::blocks::BlockWriter;
 use crate::segment::chunk::{MIN_TEXT_BYTES, Texts};
 use crate::segment::names::Names;
@@ -120,7 +120,8 @@ impl Encoder {
         self.put_name(out, &stored.project);
         out.extend_from_slice(span.trace_id.as_bytes());
         out.extend_from_slice(span.span_id.as_bytes());
-        out.push(span.kind as u8 | (span.status.code as u8) << 4);
+        let failed = if fails_by_attribute(span) { FAILED } else { 0 };
+        out.push(span.kind as u8 | (span.status.code as u8) << 4 | failed);
         out.extend_from_slice(&span.start_time_unix_nano.to_le_bytes());
         put_signed(out, span.end_time_unix_nano.wrapping_sub(span.start_time_unix_nano) as i64);
         put_signed(out, stored.received_unix_nano.wrapping_sub(span.end_time_unix_nano) as i64);

@@ -8,9 +8,25 @@ mod decode;
 mod encode;
 mod walk;
 
+use spanwise_model::span::StatusCode;
+use spanwise_model::{Attributes, Span};
+
 pub(super) use decode::Decoder;
 pub(super) use encode::{Encoded, Encoder};
 pub(super) use walk::{Found, RowView, Scalar};
+
+/// What an outline keeps of a span's attributes: that it failed, where its status does not say so.
+pub(super) fn outline_attributes(failed: bool) -> Attributes {
+    failed.then_some(("error", true)).into_iter().collect()
+}
+
+/// Whether it is the attribute `error` that says that a span failed.
+pub(super) fn fails_by_attribute(span: &Span) -> bool {
+    span.status.code != StatusCode::Error && span.is_error()
+}
+
+/// Set in the byte with the kind and the status of a span that [`fails_by_attribute`].
+const FAILED: u8 = 0x80;
 
 /// Values nest at most this deep; deeper bytes are corrupt.
 const MAX_DEPTH: usize = 1000;

@@ -64,9 +64,9 @@ proptest! {
         let written = written(&spans);
         let segment = &written.segment;
         let rows = || Rows::Range(0..spans.len() as u32);
-        let wanted = [schema::START, schema::NAME, schema::STATUS, schema::MODEL, schema::TRACE, "s.none"];
+        let wanted = [schema::START, schema::NAME, schema::STATUS, schema::MODEL, schema::TRACE, schema::IS_ERROR, "s.none"];
         let batch = segment.columns(rows(), &wanted).unwrap();
-        prop_assert_eq!(batch.num_columns(), 5);
+        prop_assert_eq!(batch.num_columns(), 6);
         let column = |name| batch.column_by_name(name).unwrap();
         let names = StringColumn::new(column(schema::NAME)).unwrap();
         let models = StringColumn::new(column(schema::MODEL)).unwrap();
@@ -76,6 +76,8 @@ proptest! {
             prop_assert_eq!(start, stored.span.start_time_unix_nano);
             let status = column(schema::STATUS).as_primitive::<UInt8Type>().value(at);
             prop_assert_eq!(status, stored.span.status.code as u8);
+            let is_error = column(schema::IS_ERROR).as_boolean().value(at);
+            prop_assert_eq!(is_error, stored.span.is_error());
             prop_assert_eq!(names.value(at), Some(&*stored.span.name));
             let model = Some(&**stored.facts.model()).filter(|model| !model.is_empty());
             prop_assert_eq!(models.value(at), model);

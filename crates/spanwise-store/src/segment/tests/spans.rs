@@ -109,6 +109,7 @@ fn value() -> impl Strategy<Value = Value> {
 fn key() -> impl Strategy<Value = Str> {
     prop_oneof![
         Just("http.method".to_owned()),
+        Just("error".to_owned()),
         Just("input.value".to_owned()),
         Just("llm.input_messages.3.content".to_owned()),
         Just(String::new()),
