@@ -62,7 +62,7 @@ impl Segment {
             names: OnceLock::new(),
             resources: blocks("resources.bin")?,
             scopes: blocks("scopes.bin")?,
-            trace_index: TraceIndex::open(dir, file(traces::INDEX_FILE)?)?,
+            trace_index: TraceIndex::open(dir, file(traces::INDEX_FILE)?, meta.n_traces)?,
             traces,
             columns: ColumnReader::open(dir, file(columns::FILE)?)?,
             fields: OnceLock::new(),

@@ -1,7 +1,9 @@
 //! The traces of a segment: their order, their rows, their summaries.
 //!
 //! `traces.bin` has one entry per [`TraceColumn`], 8 bytes a trace. `summaries.bin` has one entry
-//! per trace. `traces.idx` is sorted by the hash of project and trace id and read by position.
+//! per trace. `traces.idx` is sorted by the hash of project and trace id, in pages of
+//! [`PAGE_RECORDS`] records (the last one may have fewer), each followed by its xxh3-64; the hash
+//! of a trace tells near which page to look.
 
 use std::fs::File;
 use std::ops::Range;
@@ -11,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use spanwise_model::summary::{SpanBrief, TraceSummary, summarize};
 use spanwise_model::{SpanId, StoredSpan, Str, TraceId};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::blocks::{BlockFile, BlockWriter, FileWriter};
 use super::varint::{Malformed, Reader, put_bytes, put_signed, put_varint};
@@ -21,11 +23,12 @@ pub(super) const INDEX_FILE: &str = "traces.idx";
 pub(super) const COLUMNS_FILE: &str = "traces.bin";
 pub(super) const SUMMARIES_FILE: &str = "summaries.bin";
 
-const MAGIC: [u8; 8] = *b"SWTRACE1";
+const MAGIC: [u8; 8] = *b"SWTRACE2";
 /// Hash, ordinal, first row, rows.
 const RECORD_BYTES: usize = 20;
-/// Records read at once: the hash tells where to look, give or take a few.
-const WINDOW: u64 = 256;
+/// Records that are read and checked at once.
+const PAGE_RECORDS: u64 = 256;
+const CHECKSUM_BYTES: usize = 8;
 /// Columns of segments with at most this many traces are kept in memory after the first use.
 const MAX_CACHED_TRACES: usize = 1 << 16;
 
@@ -149,10 +152,15 @@ impl TraceWriter {
             self.columns_file.push(&bytes)?;
         }
         self.entries.sort_unstable();
-        let mut records = Vec::with_capacity(self.entries.len() * RECORD_BYTES);
-        self.entries.iter().for_each(|entry| entry.put(&mut records));
         self.index.put(&MAGIC)?;
-        self.index.put(&records)?;
+        let mut page = Vec::with_capacity(PAGE_RECORDS as usize * RECORD_BYTES + CHECKSUM_BYTES);
+        for entries in self.entries.chunks(PAGE_RECORDS as usize) {
+            page.clear();
+            entries.iter().for_each(|entry| entry.put(&mut page));
+            let checksum = xxh3_64(&page);
+            page.extend_from_slice(&checksum.to_le_bytes());
+            self.index.put(&page)?;
+        }
         Ok(vec![self.index.finish()?, self.columns_file.finish()?, self.summaries.finish()?])
     }
 }
@@ -170,54 +178,68 @@ pub(super) struct TraceIndex {
 }
 
 impl TraceIndex {
-    pub(super) fn open(dir: &Path, meta: &FileMeta) -> Result<Self, SegmentError> {
+    pub(super) fn open(dir: &Path, meta: &FileMeta, n_traces: u32) -> Result<Self, SegmentError> {
         let path = dir.join(&meta.name);
         let file = File::open(&path).map_err(SegmentError::io(&path))?;
         let bytes = file.metadata().map_err(SegmentError::io(&path))?.len();
-        let records = bytes.checked_sub(MAGIC.len() as u64);
+        let n_entries = u64::from(n_traces);
+        let n_pages = n_entries.div_ceil(PAGE_RECORDS);
+        let expected =
+            MAGIC.len() as u64 + n_entries * RECORD_BYTES as u64 + n_pages * CHECKSUM_BYTES as u64;
         let mut magic = [0; MAGIC.len()];
         let whole = bytes == meta.bytes
-            && records.is_some_and(|bytes| bytes % RECORD_BYTES as u64 == 0)
+            && bytes == expected
             && file.read_exact_at(&mut magic, 0).is_ok()
             && magic == MAGIC;
-        let Some(records) = records.filter(|_| whole) else {
+        if !whole {
             return Err(SegmentError::Corrupt { path, reason: "not a whole index".into() });
-        };
-        Ok(TraceIndex { path, file, n_entries: records / RECORD_BYTES as u64 })
+        }
+        Ok(TraceIndex { path, file, n_entries })
     }
 
     /// The entries that may be this trace's: usually one or none. Who reads its rows finds out.
     pub(super) fn find(&self, project: &str, id: TraceId) -> Result<Vec<Entry>, SegmentError> {
         let hash = trace_hash(project, id);
+        let n_pages = self.n_entries.div_ceil(PAGE_RECORDS);
         let guess = (u128::from(hash) * u128::from(self.n_entries)) >> 64;
-        let mut from = (guess as u64).saturating_sub(WINDOW / 2);
+        let mut page = guess as u64 / PAGE_RECORDS;
+        let mut entries = self.page(page)?;
+        while page > 0 && entries.first().is_none_or(|first| first.hash >= hash) {
+            page -= 1;
+            entries = self.page(page)?;
+        }
+        let mut found = Vec::new();
         loop {
-            let window = self.read(from)?;
-            let (Some(first), Some(last)) = (window.first(), window.last()) else {
-                return Ok(Vec::new());
-            };
-            let end = from + window.len() as u64;
-            if first.hash >= hash && from > 0 {
-                from = from.saturating_sub(WINDOW - 1);
-            } else if last.hash < hash && end < self.n_entries {
-                from = end;
-            } else {
-                return Ok(window.into_iter().filter(|entry| entry.hash == hash).collect());
+            found.extend(entries.iter().filter(|entry| entry.hash == hash));
+            page += 1;
+            if page >= n_pages || entries.last().is_none_or(|last| last.hash > hash) {
+                return Ok(found);
             }
+            entries = self.page(page)?;
         }
     }
 
-    fn read(&self, from: u64) -> Result<Vec<Entry>, SegmentError> {
-        let n_records = WINDOW.min(self.n_entries.saturating_sub(from)) as usize;
-        let mut bytes = vec![0; n_records * RECORD_BYTES];
-        let offset = MAGIC.len() as u64 + from * RECORD_BYTES as u64;
+    fn page(&self, number: u64) -> Result<Vec<Entry>, SegmentError> {
+        let first = number * PAGE_RECORDS;
+        let n_records = PAGE_RECORDS.min(self.n_entries.saturating_sub(first)) as usize;
+        if n_records == 0 {
+            return Ok(Vec::new());
+        }
+        let mut bytes = vec![0; n_records * RECORD_BYTES + CHECKSUM_BYTES];
+        let page_bytes = PAGE_RECORDS * RECORD_BYTES as u64 + CHECKSUM_BYTES as u64;
+        let offset = MAGIC.len() as u64 + number * page_bytes;
         self.file.read_exact_at(&mut bytes, offset).map_err(SegmentError::io(&self.path))?;
+        let (records, checksum) = bytes.split_at(n_records * RECORD_BYTES);
+        if xxh3_64(records).to_le_bytes() != checksum {
+            return Err(self.corrupt(format!("wrong checksum of the page at {offset}")));
+        }
         let entries: Result<_, Malformed> =
-            bytes.chunks_exact(RECORD_BYTES).map(Entry::read).collect();
-        entries.map_err(|malformed| SegmentError::Corrupt {
-            path: self.path.clone(),
-            reason: malformed.to_string(),
-        })
+            records.chunks_exact(RECORD_BYTES).map(Entry::read).collect();
+        entries.map_err(|malformed| self.corrupt(malformed.to_string()))
+    }
+
+    fn corrupt(&self, reason: String) -> SegmentError {
+        SegmentError::Corrupt { path: self.path.clone(), reason }
     }
 }
 

@@ -77,6 +77,18 @@ fn a_segment_with_a_flipped_bit_is_set_aside_by_the_query_that_meets_it() {
 }
 
 #[test]
+fn a_damaged_index_of_traces_is_no_reason_to_find_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    sealed(dir.path(), &[1, 2]);
+    let index = files(&dir.path().join("segments"), "idx").remove(0);
+    flip(&index, 12);
+    let store = open(config(dir.path())).unwrap();
+    assert_eq!(trace(&store, 1), [0; 0]);
+    assert_eq!(store.status().set_aside[0].path, index.parent().unwrap());
+    assert_eq!(trace(&store, 2), [1, 2]);
+}
+
+#[test]
 fn an_unfinished_segment_is_removed_and_a_committed_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
     sealed(dir.path(), &[1]);
