@@ -46,7 +46,8 @@ pub struct Config {
     pub seal_spans: usize,
     /// … or this many bytes of bodies and spans.
     pub seal_bytes: usize,
-    /// … or when its oldest span has waited this long.
+    /// … or when its oldest span has waited this long, or nothing more has come for a few seconds
+    /// and it is worth the memory.
     pub seal_after: Duration,
     /// Refuse appends (overloaded) while more than this many bytes wait to be sealed.
     pub max_live_bytes: usize,

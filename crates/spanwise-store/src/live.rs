@@ -10,6 +10,7 @@ mod size;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use spanwise_model::{RowRole, SpanId, StoredSpan, TraceId, Warning};
 
@@ -19,6 +20,10 @@ use crate::bodies::BodyMark;
 
 /// How many spans with the same ids are compared before a further one is kept unseen.
 const MAX_COMPARED: usize = 64;
+/// A generation is sealed when nothing has been received for this long …
+const QUIET: Duration = Duration::from_secs(5);
+/// … and it takes this much memory: a trickle should not make many small segments.
+const QUIET_BYTES: usize = 8 << 20;
 /// Ends a chain of entries.
 const NONE: u32 = u32::MAX;
 
@@ -32,6 +37,8 @@ pub struct Generation {
     bytes: AtomicUsize,
     /// When its first span was received; 0 while it is empty.
     first_received_unix_nano: AtomicU64,
+    /// When its last one was.
+    last_received_unix_nano: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -49,6 +56,7 @@ impl Generation {
             traces: RwLock::default(),
             bytes: AtomicUsize::new(0),
             first_received_unix_nano: AtomicU64::new(0),
+            last_received_unix_nano: AtomicU64::new(0),
         }
     }
 
@@ -70,6 +78,16 @@ impl Generation {
     /// When its first span was received.
     pub(crate) fn first_received_unix_nano(&self) -> Option<u64> {
         Some(self.first_received_unix_nano.load(Ordering::Relaxed)).filter(|&time| time != 0)
+    }
+
+    /// Whether it should be sealed now: its first span has waited for `seal_after`, or it takes
+    /// memory that is worth giving back and nothing more comes.
+    pub(crate) fn is_due(&self, now_unix_nano: u64, seal_after: Duration) -> bool {
+        let since = |time| Duration::from_nanos(now_unix_nano.saturating_sub(time));
+        let last = self.last_received_unix_nano.load(Ordering::Relaxed);
+        self.first_received_unix_nano().is_some_and(|first| {
+            since(first) >= seal_after || self.bytes() >= QUIET_BYTES && since(last) >= QUIET
+        })
     }
 
     /// Its spans in the order of the log.
@@ -248,6 +266,7 @@ impl Writer {
         let received = body.received_unix_nano.max(1);
         let first = &self.active.first_received_unix_nano;
         let _ = first.compare_exchange(0, received, Ordering::Relaxed, Ordering::Relaxed);
+        self.active.last_received_unix_nano.fetch_max(received, Ordering::Relaxed);
         self.bodies.push(body);
         self.end_sequence = sequence + 1;
         taken

@@ -116,7 +116,7 @@ pub(crate) fn run(shared: &Shared) {
                 }
             }
         }
-        shared.rotate_if_old();
+        shared.rotate_if_due();
         shared.remove_retired();
         retention::enforce(shared);
     }

@@ -51,6 +51,23 @@ fn the_same_span_is_taken_once_and_another_with_its_ids_is_kept_with_a_warning()
 }
 
 #[test]
+fn a_generation_is_sealed_when_old_or_when_quiet_and_large() {
+    let second = 1_000_000_000;
+    let seal_after = Duration::from_secs(30);
+    let mark = |at: u64| BodyMark { hash: 0, received_unix_nano: at * second };
+    let mut writer = Writer::new(0);
+    assert!(!writer.active().is_due(100 * second, seal_after));
+    writer.insert(0, mark(1), rows(vec![plain_span(1, 1, "small", 10)]));
+    assert!(!writer.active().is_due(30 * second, seal_after));
+    assert!(writer.active().is_due(31 * second, seal_after));
+    let mut large = plain_span(1, 2, "large", 10);
+    large.span.attributes.push("input", "x".repeat(QUIET_BYTES));
+    writer.insert(1, mark(3), rows(vec![large]));
+    assert!(!writer.active().is_due(7 * second, seal_after));
+    assert!(writer.active().is_due(8 * second, seal_after));
+}
+
+#[test]
 fn duplicates_are_found_while_a_generation_is_sealed_but_not_after() {
     let mut writer = Writer::new(0);
     let span = || rows(vec![plain_span(1, 1, "a", 10)]);

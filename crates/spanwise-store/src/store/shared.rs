@@ -206,12 +206,10 @@ impl Shared {
         self.rotate_locked(&mut lock(&self.writer));
     }
 
-    /// Closes it if its first span has waited long enough.
-    pub(crate) fn rotate_if_old(&self) {
+    /// Closes it if it has waited long enough.
+    pub(crate) fn rotate_if_due(&self) {
         let mut writer = lock(&self.writer);
-        let first = writer.active().first_received_unix_nano();
-        let age = first.map(|first| now_unix_nano().saturating_sub(first));
-        if age.is_some_and(|age| u128::from(age) >= self.config.seal_after.as_nanos()) {
+        if writer.active().is_due(now_unix_nano(), self.config.seal_after) {
             self.rotate_locked(&mut writer);
         }
     }
