@@ -1,11 +1,13 @@
 //! Reading fields from a segment's columns.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, PrimitiveArray,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, PrimitiveArray, RecordBatch,
 };
 use arrow::buffer::BooleanBuffer;
+use arrow::compute::FilterBuilder;
 use arrow::datatypes::{
     ArrowPrimitiveType, Float64Type, Int64Type, UInt8Type, UInt32Type, UInt64Type,
 };
@@ -76,6 +78,71 @@ pub fn word_of(field: &Field, number: u8) -> Option<&'static str> {
             operation.map(Operation::as_str)
         }
         _ => None,
+    }
+}
+
+/// Whether an attribute has columns of its own, or is read from the rows.
+pub fn is_shredded(segment: &Segment, key: &str) -> Result<bool, QueryError> {
+    for value_type in schema::ScalarType::ALL {
+        if segment.has_column(&value_type.column(key))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Some rows of a run: read whole and then thinned out, because that is faster than to jump from
+/// row to row, unless they are few.
+#[derive(Debug)]
+pub struct Chosen {
+    run: Range<u32>,
+    mask: BooleanArray,
+    rows: Vec<u32>,
+}
+
+impl Chosen {
+    /// The rows of a run whose bit is set.
+    pub fn new(run: Range<u32>, mask: BooleanBuffer) -> Self {
+        let rows = mask.set_indices().map(|at| run.start + at as u32).collect();
+        Chosen { run, mask: BooleanArray::new(mask, None), rows }
+    }
+
+    /// Their numbers, ascending.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    fn are_few(&self) -> bool {
+        self.rows.len() * 512 < self.mask.len()
+    }
+
+    /// Reads columns of them.
+    pub fn columns(&self, segment: &Segment, names: &[&str]) -> Result<RecordBatch, QueryError> {
+        if self.are_few() {
+            return Ok(segment.columns(Rows::Sorted(&self.rows), names)?);
+        }
+        let batch = segment.columns(Rows::Range(self.run.clone()), names)?;
+        if self.rows.len() == self.mask.len() {
+            return Ok(batch);
+        }
+        let filter = FilterBuilder::new(&self.mask).optimize().build();
+        filter.filter_record_batch(&batch).map_err(|error| QueryError::Storage(error.to_string()))
+    }
+
+    /// Reads a field of them to group by.
+    pub fn groups(&self, segment: &Segment, field: &Field) -> Result<Groups, QueryError> {
+        let is_costly = match field {
+            Field::Attribute(key) => !is_shredded(segment, key)?,
+            _ => false,
+        };
+        if self.are_few() || is_costly {
+            return Groups::read(segment, field, Rows::Sorted(&self.rows), self.rows.len());
+        }
+        let run = Rows::Range(self.run.clone());
+        let mut groups = Groups::read(segment, field, run, self.mask.len())?;
+        let first = self.run.start;
+        groups.keys = self.rows.iter().map(|row| groups.keys[(row - first) as usize]).collect();
+        Ok(groups)
     }
 }
 

@@ -66,6 +66,18 @@ impl Filter {
         }
     }
 
+    /// Whether it asks for trace or span ids.
+    pub fn names_id(&self) -> bool {
+        match self {
+            Filter::Test(field, _) | Filter::Has(field) => {
+                matches!(field, Field::TraceId | Field::SpanId)
+            }
+            Filter::Not(filter) => filter.names_id(),
+            Filter::And(filters) | Filter::Or(filters) => filters.iter().any(Filter::names_id),
+            Filter::All | Filter::Failed | Filter::Text(_) => false,
+        }
+    }
+
     /// Whether it lets every span pass, as far as its form shows.
     pub fn is_all(&self) -> bool {
         match self {

@@ -13,12 +13,15 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use spanwise_model::{RowRole, SpanId, TraceId, Value};
 
-use super::columns::{Recorded, column_of, primitive, unreadable, word_of};
+use super::columns::{Recorded, column_of, is_shredded, primitive, unreadable, word_of};
 use super::cursor::to_hex;
 use super::field::FieldType;
 use super::matches::{is_scalar, tokens};
 use super::{Bound, Field, Filter, Pattern, QueryError, Test, TextQuery};
 use crate::segment::{RowGroup, Rows, Segment, StringColumn, schema};
+
+/// Of columns that decode quickly, single rows are read when at most one in this many is wanted.
+const SPARSE: usize = 512;
 
 /// Which rows may answer a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,12 +149,12 @@ impl<'a> SegmentFilter<'a> {
     pub fn select(&self, rows: Range<u32>, wanted: Wanted) -> Result<BooleanBuffer, QueryError> {
         let rows = RowSet::Range(rows);
         let mask = self.eval(self.filter, &rows)?;
-        let mask = refine(mask, &rows, |rows| self.in_project(rows))?;
+        let mask = refine(mask, &rows, SPARSE, |rows| self.in_project(rows))?;
         let meta = self.segment.meta();
         if meta.n_rows == meta.n_spans {
             return Ok(mask);
         }
-        refine(mask, &rows, |rows| self.of_role(rows, wanted))
+        refine(mask, &rows, SPARSE, |rows| self.of_role(rows, wanted))
     }
 
     fn in_project(&self, rows: &RowSet) -> Result<BooleanBuffer, QueryError> {
@@ -185,7 +188,8 @@ impl<'a> SegmentFilter<'a> {
                 ordered.sort_by_key(|filter| self.effort(filter));
                 let mut mask = BooleanBuffer::new_set(rows.len());
                 for filter in ordered {
-                    mask = refine(mask, rows, |rows| self.eval(filter, rows))?;
+                    let sparse = self.sparse(filter)?;
+                    mask = refine(mask, rows, sparse, |rows| self.eval(filter, rows))?;
                 }
                 Ok(mask)
             }
@@ -194,7 +198,8 @@ impl<'a> SegmentFilter<'a> {
                 ordered.sort_by_key(|filter| self.effort(filter));
                 let mut missing = BooleanBuffer::new_set(rows.len());
                 for filter in ordered {
-                    missing = refine(missing, rows, |rows| Ok(!&self.eval(filter, rows)?))?;
+                    let sparse = self.sparse(filter)?;
+                    missing = refine(missing, rows, sparse, |rows| Ok(!&self.eval(filter, rows)?))?;
                 }
                 Ok(!&missing)
             }
@@ -204,6 +209,16 @@ impl<'a> SegmentFilter<'a> {
             Filter::Failed => self.failed(rows),
             Filter::Text(query) => Ok(rows.positions(self.text_rows(query)?)),
         }
+    }
+
+    /// One in how many rows must be left for it to be better to read only those. A whole column
+    /// decodes faster than scattered rows of it, unless its rows are costly one by one.
+    fn sparse(&self, filter: &Filter) -> Result<usize, QueryError> {
+        let mut costly = filter.names_id();
+        for key in filter.attribute_keys() {
+            costly |= !is_shredded(self.segment, key)?;
+        }
+        Ok(if costly { 2 } else { SPARSE })
     }
 
     /// How much there is to read and do, roughly, for ordering.
@@ -405,7 +420,7 @@ impl<'a> SegmentFilter<'a> {
     ) -> Result<BooleanBuffer, QueryError> {
         let column = self.column(column, rows)?.ok_or_else(unreadable)?;
         let ids = column.as_fixed_size_binary_opt().ok_or_else(unreadable)?;
-        let pass = |row| check.text(field, &to_hex(ids.value(row)));
+        let pass = |row| check.0.is_none() || check.text(field, &to_hex(ids.value(row)));
         Ok(BooleanBuffer::collect_bool(rows.len(), pass))
     }
 
@@ -431,18 +446,19 @@ impl<'a> SegmentFilter<'a> {
     }
 }
 
-/// Takes from `mask` the rows that `test` refuses. Where few rows are left, it is asked about
-/// those only.
+/// Takes from `mask` the rows that `test` refuses. Where only one row in `sparse` is left, it is
+/// asked about those only.
 fn refine(
     mask: BooleanBuffer,
     rows: &RowSet,
+    sparse: usize,
     test: impl FnOnce(&RowSet) -> Result<BooleanBuffer, QueryError>,
 ) -> Result<BooleanBuffer, QueryError> {
     let n_left = mask.count_set_bits();
     if n_left == 0 {
         return Ok(mask);
     }
-    if n_left * 16 > mask.len() {
+    if n_left * sparse > mask.len() {
         return Ok(&mask & &test(rows)?);
     }
     let passed = test(&rows.subset(&mask))?;

@@ -6,7 +6,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::UInt64Type;
 use spanwise_model::{SpanId, StoredSpan, TraceId};
 
-use super::super::columns::{primitive, unreadable};
+use super::super::columns::{Chosen, primitive, unreadable};
 use super::super::cursor::SpanKey;
 use super::super::segment_filter::{SegmentFilter, Wanted};
 use super::super::{Detail, Page, QueryError, SpanHit, SpanQuery, TimeRange};
@@ -97,9 +97,9 @@ fn scan_segments<'a>(
         let time = TimeRange { from: time.from.max(floor), ..time };
         let found = in_parallel(now, |(group, segment, filter)| {
             let mask = filter.select(group.rows(), Wanted::Spans)?;
-            let rows: Vec<u32> = mask.set_indices().map(|at| group.first_row + at as u32).collect();
+            let chosen = Chosen::new(group.rows(), mask);
             // One more, because those of the cursor's instant may all be on earlier pages.
-            newest_rows(segment, &rows, time, newest.n + 1)
+            newest_rows(segment, &chosen, time, newest.n + 1)
         })?;
         for ((_, segment, _), rows) in now.iter().zip(found) {
             for (start, ids, row) in rows {
@@ -117,14 +117,14 @@ type Identified = (u64, (TraceId, SpanId), u32);
 /// The rows with the `n` latest starts within a range.
 fn newest_rows(
     segment: &Segment,
-    rows: &[u32],
+    among: &Chosen,
     time: TimeRange,
     n: usize,
 ) -> Result<Vec<Identified>, QueryError> {
-    if rows.is_empty() {
+    if among.rows().is_empty() {
         return Ok(vec![]);
     }
-    let batch = segment.columns(Rows::Sorted(rows), &[schema::START])?;
+    let batch = among.columns(segment, &[schema::START])?;
     let starts = primitive::<UInt64Type>(batch.column_by_name(schema::START))?.values().to_vec();
     let in_time = |start: &u64| (time.from..time.to).contains(start);
     let mut latest: Vec<u64> = starts.iter().copied().filter(in_time).collect();
@@ -135,7 +135,7 @@ fn newest_rows(
     };
     let chosen: Vec<(u64, u32)> = starts
         .into_iter()
-        .zip(rows.iter().copied())
+        .zip(among.rows().iter().copied())
         .filter(|(start, _)| (floor..time.to).contains(start))
         .collect();
     let rows: Vec<u32> = chosen.iter().map(|(_, row)| *row).collect();

@@ -11,7 +11,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, Int64Type, UInt64Type};
 use spanwise_model::StoredSpan;
 
-use super::super::columns::{Groups, primitive, unreadable};
+use super::super::columns::{Chosen, Groups, primitive, unreadable};
 use super::super::matches::group_text;
 use super::super::segment_filter::{SegmentFilter, Wanted};
 use super::super::{Measure, QueryError, Series, StatsQuery};
@@ -276,20 +276,14 @@ impl<'q> Table<'q> {
         if n_rows == 0 {
             return Ok(());
         }
-        let chosen: Vec<u32>;
-        let rows = if n_rows == mask.len() {
-            Rows::Range(group.rows())
-        } else {
-            chosen = mask.set_indices().map(|at| group.first_row + at as u32).collect();
-            Rows::Sorted(&chosen)
-        };
+        let chosen = Chosen::new(group.rows(), mask);
         let mut names: Vec<&str> =
             self.query.measures.iter().filter_map(|measure| column_of(*measure)).collect();
         names.extend(self.query.bucket_ns.map(|_| schema::START));
         names.sort_unstable();
         names.dedup();
-        let batch = segment.columns(rows.clone(), &names)?;
-        let cells = self.cells_of(segment, rows, n_rows, &batch)?;
+        let batch = chosen.columns(segment, &names)?;
+        let cells = self.cells_of(segment, &chosen, &batch)?;
         for (at, measure) in self.query.measures.iter().enumerate() {
             let values = Values::of(*measure, &batch)?;
             values.each(n_rows, |row, number| {
@@ -306,12 +300,12 @@ impl<'q> Table<'q> {
     fn cells_of(
         &mut self,
         segment: &Segment,
-        rows: Rows<'_>,
-        n_rows: usize,
+        chosen: &Chosen,
         batch: &RecordBatch,
     ) -> Result<Vec<u32>, QueryError> {
+        let n_rows = chosen.rows().len();
         let groups = match &self.query.group_by {
-            Some(field) => Groups::read(segment, field, rows, n_rows)?,
+            Some(field) => chosen.groups(segment, field)?,
             None => Groups { keys: vec![0; n_rows], names: vec![None] },
         };
         if self.query.bucket_ns.is_none() {
