@@ -87,24 +87,28 @@ fn weigh(options: &Options, dialect: Dialect, n_conversations: u64) -> Outcome<(
             }
         }
     }
-    wait_for_seal(options)?;
+    wait_for_index(options)?;
     server.settle(Duration::from_mins(1))?;
     server.stop()?;
     Ok((sent, disk::by_kind(&options.target.data_dir)?))
 }
 
-fn wait_for_seal(options: &Options) -> Outcome<()> {
+/// Waits until every segment has its text index too, which is begun when merging is over.
+fn wait_for_index(options: &Options) -> Outcome<()> {
     let segments = options.target.data_dir.join("segments");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !fs::read_dir(&segments).is_ok_and(|mut entries| entries.next().is_some()) {
-        if Instant::now() > deadline {
-            return Err("nothing was sealed within 30 s".into());
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
+    let deadline = Instant::now() + Duration::from_mins(2);
     // The last spans are sealed a second after they came.
     thread::sleep(Duration::from_secs(3));
-    Ok(())
+    loop {
+        let segments = fs::read_dir(&segments)?.collect::<Result<Vec<_>, _>>()?;
+        if !segments.is_empty() && segments.iter().all(|one| one.path().join("text").exists()) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err("nothing was sealed and indexed within two minutes".into());
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
 }
 
 /// The model calls of one conversation.
