@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from harness import collector, otlp
-from harness.server import ROOT, Server
+from harness.server import ROOT, Server, binary
 
 E2E = Path(__file__).parent
 
@@ -166,14 +166,12 @@ def run_client(command: list[str | Path], cwd: Path = E2E) -> dict[str, Any]:
 
 
 def rust_exporter() -> Path:
-    """The client in rust-exporter/, built into the same target folder as the server."""
-    built = subprocess.run(
-        ["cargo", "build", "--quiet", "-p", "rust-exporter", "--message-format=json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """The client in rust-exporter/: the one that was built together with the server, else built now."""
+    beside = binary().with_name("rust-exporter")
+    if beside.exists():
+        return beside
+    command = ["cargo", "build", "--quiet", "-p", "rust-exporter", "--message-format=json"]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     executables = [json.loads(line).get("executable") for line in built.stdout.splitlines()]
     return Path(next(path for path in executables if path))
