@@ -156,7 +156,9 @@ impl TraceWriter {
         let mut page = Vec::with_capacity(PAGE_RECORDS as usize * RECORD_BYTES + CHECKSUM_BYTES);
         for entries in self.entries.chunks(PAGE_RECORDS as usize) {
             page.clear();
-            entries.iter().for_each(|entry| entry.put(&mut page));
+            for entry in entries {
+                entry.put(&mut page);
+            }
             let checksum = xxh3_64(&page);
             page.extend_from_slice(&checksum.to_le_bytes());
             self.index.put(&page)?;
