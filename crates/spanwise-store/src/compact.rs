@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::catalog::Edit;
-use crate::seal::{guarded, write_segment};
+use crate::seal::{apart, write_segment};
 use crate::segment::{self, Meta, Segment, WriteOptions};
 use crate::store::{SealError, Shared, now_unix_nano};
 
@@ -94,7 +94,7 @@ pub(crate) fn run_text_index(shared: &Shared) {
             continue;
         }
         let Some(segment) = next_to_index(shared) else { continue };
-        match guarded(|| segment::index_text(&segment)) {
+        match apart(|| segment::index_text(&segment)) {
             Ok(()) => pause = Duration::ZERO,
             Err(error) => {
                 tracing::warn!(%error, "a text index was not built; its texts are scanned");

@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::catalog::Edit;
 use crate::live::Closed;
@@ -17,6 +18,8 @@ use crate::{disk, retention};
 
 /// How often the age of the live index, retention and files to remove are looked at.
 const TICK: Duration = Duration::from_millis(500);
+/// How often freed memory is given back to the system; see [`give_memory_back`].
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(5);
 
 /// Generations that wait to be sealed, oldest first.
 #[derive(Debug, Default)]
@@ -106,6 +109,7 @@ struct Stopped;
 
 /// Seals what waits, until told to stop.
 pub(crate) fn run(shared: &Shared) {
+    let mut gave_back = Instant::now();
     while let Ok(next) = shared.seal_queue.next() {
         if let Some(closed) = next {
             match seal(shared, &closed) {
@@ -119,6 +123,20 @@ pub(crate) fn run(shared: &Shared) {
         shared.rotate_if_due();
         shared.remove_retired();
         retention::enforce(shared);
+        if gave_back.elapsed() >= GIVE_BACK_EVERY {
+            give_memory_back();
+            gave_back = Instant::now();
+        }
+    }
+}
+
+/// Ends a thread. The allocator (mimalloc) returns memory to the system a while after it was freed,
+/// but looks for such memory only when a thread ends or frees a whole page; when nothing comes in
+/// any more, nobody does either, and the server would keep what a burst took.
+fn give_memory_back() {
+    let thread = std::thread::Builder::new().name("store-memory".to_owned()).spawn(|| ());
+    if thread.map(JoinHandle::join).is_err() {
+        tracing::debug!("no thread for giving memory back");
     }
 }
 
@@ -153,12 +171,12 @@ fn seal(shared: &Shared, closed: &Closed) -> Result<(), SealError> {
 /// does; a folder that was not finished is removed, here or when the store is opened again.
 pub(crate) fn write_segment(
     shared: &Shared,
-    write: impl FnOnce(&std::path::Path) -> Result<Meta, SegmentError>,
+    write: impl FnOnce(&std::path::Path) -> Result<Meta, SegmentError> + Send,
 ) -> Result<(u64, Segment), SealError> {
     let id = shared.catalog().new_id();
     let dir = shared.folder.segment(id);
     let written = shared.hooks.step("segment.write").map_err(SealError::from).and_then(|()| {
-        let meta = guarded(|| write(&dir))?;
+        let meta = apart(|| write(&dir))?;
         disk::sync_dir(&shared.folder.segments())?;
         Ok(Segment::open(&dir, meta)?)
     });
@@ -177,6 +195,18 @@ pub(crate) fn write_segment(
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, SegmentError>) -> Result<T, SealError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => Ok(result?),
-        Err(_) => Err(SealError("writing a segment panicked".to_owned())),
+        Err(_) => Err(SealError("the work on a segment panicked".to_owned())),
     }
+}
+
+/// Does heavy work on a thread of its own: the allocator keeps what a thread took for that thread
+/// until it ends.
+pub(crate) fn apart<T: Send>(
+    work: impl FnOnce() -> Result<T, SegmentError> + Send,
+) -> Result<T, SealError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("store-segment".to_owned());
+        let thread = thread.spawn_scoped(scope, || guarded(work))?;
+        thread.join().unwrap_or_else(|_| Err(SealError("a thread was lost".to_owned())))
+    })
 }
