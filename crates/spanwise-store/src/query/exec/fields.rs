@@ -18,7 +18,7 @@ use crate::segment::schema::ScalarType;
 
 /// Built-in fields are counted in about this many of the newest rows: whether a field is in use
 /// shows there, and typing must not wait for a scan of everything.
-const SAMPLED_ROWS: u32 = 1 << 18;
+const SAMPLED_ROWS: u32 = 1 << 16;
 /// Live rows whose attributes are counted.
 const SAMPLED_LIVE_ROWS: usize = 20_000;
 /// Longer values are of no use to a person who types.
