@@ -53,7 +53,7 @@ pub use self::text::{Matcher, index_text, words};
 pub use self::write::write;
 
 /// The format written, and the only one read so far.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 1;
 
 /// What the catalog keeps of a segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
