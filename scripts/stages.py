@@ -26,7 +26,7 @@ TARGET = Path(os.environ["CARGO_TARGET_DIR"])
 COUNTS = {
     "cargo": re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed"),
     "vitest": re.compile(r"^\s*Tests\s+(?=.*\d)(?P<rest>.*)$"),
-    "pytest": re.compile(r"^=+ (?P<rest>.*\b(?:passed|failed|errors?)\b.*) in [\d.]+s.*=+$"),
+    "pytest": re.compile(r"^(?:=+ )?(?P<rest>.*\b(?:passed|failed|errors?)\b.*) in [\d.]+s\b.*$"),
 }
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
