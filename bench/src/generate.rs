@@ -60,7 +60,7 @@ pub fn run(options: &Options) -> Outcome<()> {
     let took = started.elapsed();
     let lag = server.settle(Duration::from_mins(30))?;
     let peak = memory_watch.peak();
-    let idle = server.memory()?;
+    let idle = server.memory_at_rest()?;
     let cpu = server.cpu_time()?;
     let rows = vec![
         row!["measure", "value", "bar", ""],

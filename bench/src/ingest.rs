@@ -175,7 +175,7 @@ fn own(options: &Options, templates: &[Template]) -> Outcome<()> {
         lag,
         at_start,
         peak,
-        idle: server.memory()?,
+        idle: server.memory_at_rest()?,
         floor: floor::measure(templates, &options.target.data_dir)?,
     }
     .report(options);

@@ -88,6 +88,12 @@ impl Server {
         memory(self.child.id())
     }
 
+    /// Its memory half a minute later: what a burst took is given back in pieces.
+    pub fn memory_at_rest(&self) -> Outcome<Memory> {
+        thread::sleep(Duration::from_secs(30));
+        self.memory()
+    }
+
     /// Watches its memory until the watch is asked for the peak.
     pub fn watch_memory(&self) -> MemoryWatch {
         let stop = Arc::new(AtomicBool::new(false));
