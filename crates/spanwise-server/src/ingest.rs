@@ -146,6 +146,8 @@ impl Ingest {
         signal: &'static str,
         source: &'static str,
     ) -> Result<Receipt, IngestError> {
+        // Under pressure nothing is read that would be refused anyway.
+        self.store.admit()?;
         let Prepared { logged, mut processed, n_received } =
             self.prepare_off_path(envelope).await?;
         let project = Arc::clone(&logged.project);

@@ -133,6 +133,12 @@ impl Store {
         open::open(config, replay, hooks)
     }
 
+    /// Whether an append would be tried now. Asked before a body is read, so that what has to be
+    /// refused under pressure costs nothing.
+    pub fn admit(&self) -> Result<(), AppendError> {
+        self.shared.admit()
+    }
+
     /// Makes a body durable and its spans visible. `Ok` means that both are done; an error means
     /// that nothing of it is kept. If the caller does not wait for the answer, it happens all the
     /// same.
