@@ -14,7 +14,7 @@ use crate::catalog::Edit;
 use crate::live::Closed;
 use crate::segment::{self, Meta, Segment, SegmentError, WriteOptions};
 use crate::store::{SealError, Shared};
-use crate::{disk, retention};
+use crate::{compact, disk, retention};
 
 /// How often the age of the live index, retention and files to remove are looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -111,14 +111,10 @@ struct Stopped;
 pub(crate) fn run(shared: &Shared) {
     let mut gave_back = Instant::now();
     while let Ok(next) = shared.seal_queue.next() {
-        if let Some(closed) = next {
-            match seal(shared, &closed) {
-                Ok(()) => shared.seal_queue.done(),
-                Err(error) => {
-                    tracing::error!(%error, "sealing failed; the spans stay in the log");
-                    shared.seal_queue.failed(error.to_string());
-                }
-            }
+        match next {
+            Some(_) if compact::is_full(shared) => drop(shared.compaction.wait(TICK)),
+            Some(closed) => seal_next(shared, &closed),
+            None => {}
         }
         shared.rotate_if_due();
         shared.remove_retired();
@@ -126,6 +122,16 @@ pub(crate) fn run(shared: &Shared) {
         if gave_back.elapsed() >= GIVE_BACK_EVERY {
             give_memory_back();
             gave_back = Instant::now();
+        }
+    }
+}
+
+fn seal_next(shared: &Shared, closed: &Closed) {
+    match seal(shared, closed) {
+        Ok(()) => shared.seal_queue.done(),
+        Err(error) => {
+            tracing::error!(%error, "sealing failed; the spans stay in the log");
+            shared.seal_queue.failed(error.to_string());
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What the store refuses, and how it says so.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
-use spanwise_store::{AppendError, Config, Hooks, OpenError};
+use spanwise_store::{AppendError, Config, Hooks, OpenError, Store};
 
 use crate::batches::{append, append_all, check, config, open, open_with, trace};
 
@@ -134,6 +134,40 @@ fn too_much_that_waits_to_be_sealed_is_refused_and_taken_later() {
     append_all(&store, &[(2, 1)]);
     taken.push((2, 1));
     check(&store, taken);
+}
+
+/// There is always more to seal than merging has time to wait for: a generation for every span,
+/// all of them before the first one is sealed.
+#[test]
+fn a_writer_that_never_pauses_does_not_pile_up_segments() {
+    const SPANS: u64 = 160;
+    let dir = tempfile::tempdir().unwrap();
+    let store: Arc<OnceLock<Weak<Store>>> = Arc::default();
+    let (may_seal, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let hooks = Hooks::default().with_step({
+        let (store, may_seal, most) = (store.clone(), may_seal.clone(), most.clone());
+        move |step| {
+            while step == "seal.commit" && !may_seal.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            if let Some(store) = store.get().and_then(Weak::upgrade) {
+                most.fetch_max(store.snapshot().segments.len(), Ordering::Relaxed);
+            }
+            Ok(())
+        }
+    });
+    let opened = Arc::new(open_with(Config { seal_spans: 1, ..config(dir.path()) }, hooks));
+    store.set(Arc::downgrade(&opened)).unwrap();
+    for span in 1..=SPANS {
+        append_all(&opened, &[(span % 7 + 1, span)]);
+    }
+    may_seal.store(true, Ordering::Release);
+    opened.seal().unwrap();
+    // Before it is dropped, or one of its own threads might be the last to have it.
+    opened.close();
+    let most = most.load(Ordering::Relaxed);
+    assert!(most <= 64, "{most} segments at once");
+    check(&opened, (1..=SPANS).map(|span| (span % 7 + 1, span)));
 }
 
 #[test]
