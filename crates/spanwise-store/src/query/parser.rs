@@ -23,6 +23,9 @@ pub const MAX_LENGTH: usize = 16 * 1024;
 pub const MAX_DEPTH: usize = 64;
 /// The most regular expressions in one search; each may take some memory.
 pub const MAX_REGEXES: usize = 16;
+/// The most terms in one search: each takes a look at the spans by itself. The values of a list
+/// are one term, unless they are numbers or ranges.
+pub const MAX_TERMS: usize = 128;
 
 /// Why a text is no search, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +48,7 @@ impl std::error::Error for ParseError {}
 
 /// Reads a search. Nothing at all is a search for everything.
 pub fn parse(text: &str) -> Result<Filter, ParseError> {
-    let mut parser = Parser { text, at: 0, depth: 0, n_regexes: 0 };
+    let mut parser = Parser { text, at: 0, depth: 0, n_terms: 0, n_regexes: 0 };
     if text.len() > MAX_LENGTH {
         let expected = format!("at most {MAX_LENGTH} bytes");
         return Err(parser.error_at(0, "the search is too long", expected));
@@ -67,6 +70,7 @@ struct Parser<'a> {
     /// Byte offset of what comes next.
     at: usize,
     depth: usize,
+    n_terms: usize,
     n_regexes: usize,
 }
 
@@ -192,6 +196,15 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn count_term(&mut self, start: usize) -> Result<(), ParseError> {
+        self.n_terms += 1;
+        if self.n_terms > MAX_TERMS {
+            let expected = format!("at most {MAX_TERMS}; a list such as model:a,b is one term");
+            return Err(self.error_at(start, "too many terms", expected));
+        }
+        Ok(())
+    }
+
     fn dash(&mut self) -> Result<Filter, ParseError> {
         let dash = self.at;
         self.at += 1;
@@ -227,6 +240,7 @@ impl<'a> Parser<'a> {
     /// A phrase, or a field whose key is quoted.
     fn quoted_term(&mut self) -> Result<Filter, ParseError> {
         let start = self.at;
+        self.count_term(start)?;
         let text = self.quoted()?;
         if self.eat(":") {
             return self.field_value(&Field::Attribute(text));
@@ -259,6 +273,7 @@ impl<'a> Parser<'a> {
 
     /// A field with its value, or a word.
     fn plain_term(&mut self) -> Result<Filter, ParseError> {
+        self.count_term(self.at)?;
         let rest = self.rest();
         let name_len = rest.find(|c| !is_name_char(c)).unwrap_or(rest.len());
         let (name, after) = rest.split_at(name_len);

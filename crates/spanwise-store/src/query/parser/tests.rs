@@ -162,7 +162,14 @@ fn size_is_limited() {
     assert!(error(&"NOT ".repeat(1000)).starts_with("this is nested too deeply"));
     assert!(error(&"name:~x ".repeat(17)).starts_with("too many regular expressions"));
     assert!(error("name:~(\\w{1000}){1000}").starts_with("bad regular expression"));
-    assert!(parse(&"a ".repeat(MAX_LENGTH / 2)).is_ok());
+    let many = "zephyr ".repeat(MAX_TERMS);
+    assert!(parse(&many).is_ok());
+    assert_eq!(
+        error(&format!("({many}) OR \"one more\"")),
+        "too many terms at column 903: expected at most 128; a list such as model:a,b is one term"
+    );
+    assert!(error(&"cost:1,2,3..4 ".repeat(50)).starts_with("too many terms at column 598"));
+    assert!(parse(&format!("model:{}z", "a,".repeat(1000))).is_ok());
 }
 
 /// Parts that searches are made of, put together any which way.

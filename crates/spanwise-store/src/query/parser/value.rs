@@ -162,7 +162,7 @@ impl Parser<'_> {
         Ok(item)
     }
 
-    fn list(&self, field: &Field, items: Vec<Item>) -> Result<Filter, ParseError> {
+    fn list(&mut self, field: &Field, items: Vec<Item>) -> Result<Filter, ParseError> {
         let mut patterns = vec![];
         let mut filters = vec![];
         for item in items {
@@ -172,7 +172,12 @@ impl Parser<'_> {
                 _ => None,
             };
             match range {
-                Some(range) => filters.push(Filter::Test(field.clone(), Test::Range(range))),
+                Some(range) => {
+                    if !filters.is_empty() {
+                        self.count_term(item.start)?;
+                    }
+                    filters.push(Filter::Test(field.clone(), Test::Range(range)));
+                }
                 None => patterns.push(self.pattern(field, item)?),
             }
         }
