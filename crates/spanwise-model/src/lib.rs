@@ -6,11 +6,13 @@
 //!
 //! Read in this order: [`id`] and [`value`], then [`span`], then [`genai`] (what we understand of
 //! an LLM span), [`stored`] (a span as the store keeps it), [`summary`] (a trace in one row),
-//! [`tree`] (a trace as readable text), [`price`], and the formats in [`wire`].
+//! [`tree`] (a trace as readable text), [`price`], [`propagate`] (what crosses a process boundary),
+//! and the formats in [`wire`].
 
 pub mod genai;
 pub mod id;
 pub mod price;
+pub mod propagate;
 pub mod span;
 pub mod stored;
 pub mod summary;
