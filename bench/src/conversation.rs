@@ -1,6 +1,5 @@
 //! An agent of 50 turns, each of which re-sends its history: what is stored against what was sent.
 
-use std::fs;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -87,28 +86,22 @@ fn weigh(options: &Options, dialect: Dialect, n_conversations: u64) -> Outcome<(
             }
         }
     }
-    wait_for_index(options)?;
+    wait_for_index(&server)?;
     server.settle(Duration::from_mins(1))?;
     server.stop()?;
     Ok((sent, disk::by_kind(&options.target.data_dir)?))
 }
 
-/// Waits until every segment has its text index too, which is begun when merging is over.
-fn wait_for_index(options: &Options) -> Outcome<()> {
-    let segments = options.target.data_dir.join("segments");
+/// Waits until everything is sealed, and indexed where an index pays.
+fn wait_for_index(server: &Server) -> Outcome<()> {
     let deadline = Instant::now() + Duration::from_mins(2);
-    // The last spans are sealed a second after they came.
-    thread::sleep(Duration::from_secs(3));
-    loop {
-        let segments = fs::read_dir(&segments)?.collect::<Result<Vec<_>, _>>()?;
-        if !segments.is_empty() && segments.iter().all(|one| one.path().join("text").exists()) {
-            return Ok(());
-        }
+    while server.gauge("live_rows")? + server.gauge("text_pending_rows")? > 0.0 {
         if Instant::now() > deadline {
-            return Err("nothing was sealed and indexed within two minutes".into());
+            return Err("not everything was sealed and indexed within two minutes".into());
         }
         thread::sleep(Duration::from_millis(500));
     }
+    Ok(())
 }
 
 /// The model calls of one conversation.

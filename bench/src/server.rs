@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::http::Connection;
 use crate::{Outcome, Target};
 
 /// What Linux calls a clock tick in `/proc/PID/stat`.
@@ -68,6 +69,17 @@ impl Server {
             }
         }
         Err("the server ended before it was ready".into())
+    }
+
+    /// One of the numbers that it publishes about its store.
+    pub fn gauge(&self, name: &str) -> Outcome<f64> {
+        let body = Connection::open(&self.api)?.get("/metrics")?.success()?;
+        let text = String::from_utf8(body)?;
+        let value = |line: &str| {
+            let rest = line.strip_prefix("spanwise_")?.strip_prefix(name)?;
+            rest.strip_prefix(' ')?.parse().ok()
+        };
+        text.lines().find_map(value).ok_or_else(|| format!("no number {name}").into())
     }
 
     /// CPU time it has used so far, over all threads.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::catalog::Edit;
-use crate::seal::{apart, write_segment};
+use crate::seal::{guarded, write_segment};
 use crate::segment::{self, Meta, Segment, WriteOptions};
 use crate::store::{SealError, Shared, now_unix_nano};
 
@@ -120,7 +120,7 @@ pub(crate) fn run_text_index(shared: &Shared) {
             continue;
         }
         let Some(segment) = next_to_index(shared) else { continue };
-        match apart(|| segment::index_text(&segment)) {
+        match guarded(|| segment::index_text(&segment)) {
             Ok(()) => pause = Duration::ZERO,
             Err(error) => {
                 tracing::warn!(%error, "a text index was not built; its texts are scanned");
@@ -140,7 +140,7 @@ fn next_to_index(shared: &Shared) -> Option<Arc<Segment>> {
     let is_due = |at: &usize| {
         let is_settled =
             u64::from(metas[*at].n_rows) >= TIERS[1] || metas[*at].max_received < settled_before;
-        is_settled && !about_to_merge.contains(at) && !segments[*at].text_indexed()
+        is_settled && !about_to_merge.contains(at) && segments[*at].wants_text_index()
     };
     let largest = (0..segments.len()).filter(is_due).max_by_key(|&at| metas[at].n_rows);
     largest.map(|at| Arc::clone(&segments[at]))

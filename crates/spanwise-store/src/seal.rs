@@ -7,8 +7,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::catalog::Edit;
 use crate::live::Closed;
@@ -18,8 +17,6 @@ use crate::{compact, disk, retention};
 
 /// How often the age of the live index, retention and files to remove are looked at.
 const TICK: Duration = Duration::from_millis(500);
-/// How often freed memory is given back to the system; see [`give_memory_back`].
-const GIVE_BACK_EVERY: Duration = Duration::from_secs(5);
 
 /// Generations that wait to be sealed, oldest first.
 #[derive(Debug, Default)]
@@ -109,7 +106,6 @@ struct Stopped;
 
 /// Seals what waits, until told to stop.
 pub(crate) fn run(shared: &Shared) {
-    let mut gave_back = Instant::now();
     while let Ok(next) = shared.seal_queue.next() {
         match next {
             Some(_) if compact::is_full(shared) => drop(shared.compaction.wait(TICK)),
@@ -119,10 +115,6 @@ pub(crate) fn run(shared: &Shared) {
         shared.rotate_if_due();
         shared.remove_retired();
         retention::enforce(shared);
-        if gave_back.elapsed() >= GIVE_BACK_EVERY {
-            give_memory_back();
-            gave_back = Instant::now();
-        }
     }
 }
 
@@ -133,16 +125,6 @@ fn seal_next(shared: &Shared, closed: &Closed) {
             tracing::error!(%error, "sealing failed; the spans stay in the log");
             shared.seal_queue.failed(error.to_string());
         }
-    }
-}
-
-/// Ends a thread. The allocator (mimalloc) returns memory to the system a while after it was freed,
-/// but looks for such memory only when a thread ends or frees a whole page; when nothing comes in
-/// any more, nobody does either, and the server would keep what a burst took.
-fn give_memory_back() {
-    let thread = std::thread::Builder::new().name("store-memory".to_owned()).spawn(|| ());
-    if thread.map(JoinHandle::join).is_err() {
-        tracing::debug!("no thread for giving memory back");
     }
 }
 
@@ -177,12 +159,12 @@ fn seal(shared: &Shared, closed: &Closed) -> Result<(), SealError> {
 /// does; a folder that was not finished is removed, here or when the store is opened again.
 pub(crate) fn write_segment(
     shared: &Shared,
-    write: impl FnOnce(&std::path::Path) -> Result<Meta, SegmentError> + Send,
+    write: impl FnOnce(&std::path::Path) -> Result<Meta, SegmentError>,
 ) -> Result<(u64, Segment), SealError> {
     let id = shared.catalog().new_id();
     let dir = shared.folder.segment(id);
     let written = shared.hooks.step("segment.write").map_err(SealError::from).and_then(|()| {
-        let meta = apart(|| write(&dir))?;
+        let meta = guarded(|| write(&dir))?;
         disk::sync_dir(&shared.folder.segments())?;
         Ok(Segment::open(&dir, meta)?)
     });
@@ -203,16 +185,4 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, SegmentError>) -> Resu
         Ok(result) => Ok(result?),
         Err(_) => Err(SealError("the work on a segment panicked".to_owned())),
     }
-}
-
-/// Does heavy work on a thread of its own: the allocator keeps what a thread took for that thread
-/// until it ends.
-pub(crate) fn apart<T: Send>(
-    work: impl FnOnce() -> Result<T, SegmentError> + Send,
-) -> Result<T, SealError> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("store-segment".to_owned());
-        let thread = thread.spawn_scoped(scope, || guarded(work))?;
-        thread.join().unwrap_or_else(|_| Err(SealError("a thread was lost".to_owned())))
-    })
 }

@@ -333,7 +333,7 @@ impl Shared {
         let snapshot = self.snapshot();
         let metas = || snapshot.segments.iter().map(|segment| segment.meta());
         let unindexed: Vec<_> = if self.config.text_index {
-            snapshot.segments.iter().filter(|segment| !segment.text_indexed()).collect()
+            snapshot.segments.iter().filter(|segment| segment.wants_text_index()).collect()
         } else {
             Vec::new()
         };

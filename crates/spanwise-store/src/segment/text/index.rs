@@ -35,6 +35,8 @@ const PARTS: &str = "parts.json";
 const TOKENIZER: &str = "words";
 const FIELD: &str = "text";
 
+/// Bytes that a segment needs, as stored, before an index pays.
+const INDEXED_FROM: u64 = 256 << 10;
 /// A part is finished when building it takes this much memory.
 const PART_BYTES: usize = 40 << 20;
 /// A window ends when it has this many distinct texts …
@@ -90,6 +92,12 @@ impl Segment {
     /// Whether the full-text index is there.
     pub fn text_indexed(&self) -> bool {
         self.text_index.get().is_some() || self.dir().join(DIR).is_dir()
+    }
+
+    /// Whether an index is missing that would save time. A small segment is read as fast as its
+    /// index would be, and the index would be larger than all it stands for.
+    pub fn wants_text_index(&self) -> bool {
+        self.meta().bytes >= INDEXED_FROM && !self.text_indexed()
     }
 
     fn open_text_index(&self) -> Option<&TextIndex> {
