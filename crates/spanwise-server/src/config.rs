@@ -230,9 +230,62 @@ fn read_file(path: &Path) -> Result<File, StartError> {
 
 fn parse_file(text: &str) -> Result<File, String> {
     let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options::<Option<File>>(text, options)
-        .map(Option::unwrap_or_default)
-        .map_err(|error| error.to_string().lines().collect::<Vec<_>>().join(" "))
+    let mut key = String::new();
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
+        serde_path_to_error::deserialize::<_, Option<File>>(yaml).map_err(|error| {
+            key = error.path().to_string();
+            error.into_inner()
+        })
+    });
+    read.map(Option::unwrap_or_default).map_err(|error| {
+        let Some(expected) = expected_of(&key) else {
+            let name = key.rsplit('.').next().unwrap_or_default();
+            let message = error.to_string().lines().collect::<Vec<_>>().join(" ");
+            return message
+                .replace(&format!("unknown field `{name}`"), &format!("unknown key `{key}`"));
+        };
+        let found = found_at(text, &key);
+        let place = error.location().map_or_else(String::new, |place| {
+            format!(" at line {}, column {}", place.line(), place.column())
+        });
+        format!("{key}: expected {expected}, found {found}{place}")
+    })
+}
+
+/// What should stand at a key that exists.
+fn expected_of(key: &str) -> Option<&'static str> {
+    let name = key.rsplit('.').next().unwrap_or_default();
+    let name = name.split('[').next().unwrap_or_default();
+    Some(match name {
+        "data_dir" => "the path of a folder",
+        "listen" | "otlp_grpc" | "otlp_http" => "an address such as 127.0.0.1:4319, or off",
+        "ui" | "text_index" | "repair" | "enabled" => "true or false",
+        "auth" => "required or off",
+        "allowed_hosts" => "a list of host names such as [traces.example.com]",
+        "log" => "a filter such as info",
+        "store" | "limits" => "settings, indented below it",
+        "durability" => "fsync, interval or off",
+        "seal_spans" | "max_connections" => "a whole number such as 1024",
+        "retain_bytes" | "seal_bytes" | "max_live_bytes" | "min_free_bytes" | "max_body_bytes"
+        | "max_inflight_bytes" => "a size such as 64MiB",
+        "retain_for" | "seal_after" | "header_timeout" | "body_timeout" | "drain_timeout" => {
+            "a time such as 30s or 30d"
+        }
+        _ => return None,
+    })
+}
+
+/// What stands there instead, as a person would call it.
+fn found_at(text: &str, key: &str) -> String {
+    let pointer = key.replace(['.', '['], "/").replace(']', "");
+    let file = serde_saphyr::from_str::<serde_json::Value>(text).unwrap_or_default();
+    match file.pointer(&format!("/{pointer}")) {
+        Some(serde_json::Value::Array(_)) => "a list".to_owned(),
+        Some(serde_json::Value::Object(_)) => "settings".to_owned(),
+        Some(serde_json::Value::String(text)) => format!("`{text}`"),
+        None | Some(serde_json::Value::Null) => "nothing".to_owned(),
+        Some(scalar) => format!("`{scalar}`"),
+    }
 }
 
 fn resolve(settings: Settings, file: File) -> Result<Config, String> {

@@ -49,12 +49,29 @@ fn store_and_limits_have_units() {
 fn mistakes_are_named_in_one_line() {
     let cases = [
         ("lisen: 1", "lisen"),
-        ("store: {seal_sapns: 1}", "seal_sapns"),
+        ("store: {seal_sapns: 1}", "unknown key `store.seal_sapns`, expected one of durability"),
         ("auth: {enabled: true, enbaled: 1}", "enbaled"),
-        ("listen: 4319", "listen"),
-        ("listen: localhost", "listen"),
-        ("store: {retain_for: soon}", "retain_for"),
-        ("limits: {max_connections: many}", "invalid"),
+        ("auth: [on]", "auth: expected required or off, found a list at line 1, column"),
+        ("auth: maybe", "auth: expected required or off, found `maybe`"),
+        ("auth: {enabled: 7}", "auth.enabled: expected true or false, found `7`"),
+        ("listen: 4319", "listen: `4319` is no address"),
+        ("listen: localhost", "listen: `localhost` is no address"),
+        ("listen: {port: 4319}", "listen: expected an address such as 127.0.0.1:4319, or off"),
+        ("ui: 'yes please'", "ui: expected true or false, found `yes please`"),
+        ("allowed_hosts: a.example", "allowed_hosts: expected a list of host names"),
+        ("allowed_hosts: [a, [b]]", "allowed_hosts[1]: expected a list of host names"),
+        ("store: {retain_for: soon}", "retain_for: `soon` is no duration"),
+        ("store:\n  seal_after: [1]", "store.seal_after: expected a time such as 30s or 30d"),
+        ("store: 5", "store: expected settings, indented below it, found `5`"),
+        (
+            "limits:\n  max_connections: many",
+            "limits.max_connections: expected a whole number such as 1024, found `many` at line 2, \
+             column 20",
+        ),
+        (
+            "limits: {max_body_bytes: [1]}",
+            "limits.max_body_bytes: expected a size such as 64MiB, found a list",
+        ),
         ("- a\n- b", ""),
         (": : :", ""),
     ];
