@@ -41,6 +41,7 @@ class Server:
     def __init__(self, data_dir: Path, config: dict[str, Any] | None = None) -> None:
         self.data_dir = data_dir
         self.config = config or {}
+        self.command: list[str | Path] = [binary()]
         self.log_path = data_dir.with_name(data_dir.name + ".log")
         self.config_path = data_dir.with_name(data_dir.name + ".yaml")
         self.addresses: dict[str, str] = {}
@@ -56,7 +57,16 @@ class Server:
         started = time.monotonic()
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
-                [binary(), "serve", "--config", self.config_path, "--data-dir", self.data_dir, *self._ports(), *extra],
+                [
+                    *self.command,
+                    "serve",
+                    "--config",
+                    self.config_path,
+                    "--data-dir",
+                    self.data_dir,
+                    *self._ports(),
+                    *extra,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

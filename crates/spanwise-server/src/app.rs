@@ -157,6 +157,9 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, StartError> {
     let failed = |error| StartError::Io(format!("cannot handle signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    // Because it is handled, a write beyond a limit on file sizes fails instead of ending us.
+    let too_large = rustix::process::Signal::XFSZ.as_raw();
+    drop(signal(SignalKind::from_raw(too_large)).map_err(failed)?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -92,7 +92,10 @@ impl IngestError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             IngestError::Append(AppendError::Overloaded { retry_after, .. }) => Some(*retry_after),
-            IngestError::Append(AppendError::DiskFull { .. }) => Some(Duration::from_secs(30)),
+            IngestError::Append(AppendError::DiskFull { .. } | AppendError::DiskRefused { .. }) => {
+                Some(Duration::from_secs(30))
+            }
+            IngestError::Append(AppendError::TooLarge { .. }) => None,
             IngestError::Append(_) => Some(Duration::from_secs(5)),
             _ => None,
         }
@@ -102,10 +105,13 @@ impl IngestError {
     pub fn kind(&self) -> &'static str {
         match self {
             IngestError::Malformed(_) => "malformed",
-            IngestError::TooLarge { .. } => "too_large",
+            IngestError::TooLarge { .. } | IngestError::Append(AppendError::TooLarge { .. }) => {
+                "too_large"
+            }
             IngestError::Internal => "internal",
             IngestError::Append(AppendError::Overloaded { .. }) => "overloaded",
             IngestError::Append(AppendError::DiskFull { .. }) => "disk_full",
+            IngestError::Append(AppendError::DiskRefused { .. }) => "disk_refused",
             IngestError::Append(AppendError::Closed) => "closed",
             IngestError::Append(_) => "log_failed",
         }

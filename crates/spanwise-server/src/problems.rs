@@ -138,7 +138,11 @@ impl Problem {
                 "nothing is lost if the client retries; raise store.max_live_bytes if this lasts"
             }
             (Outcome::Refused, "disk_full") => {
-                "free space on the data folder's disk, or set retain_bytes"
+                "free space on the data folder's disk, or set store.retain_bytes"
+            }
+            (Outcome::Refused, "disk_refused") => {
+                "free space on the data folder's disk; check quotas, limits (ulimit -f) and that \
+                 the folder can be written"
             }
             (Outcome::Refused, _) => "look at the server's log",
             (_, "negative_duration") => {

@@ -134,7 +134,7 @@ fn commit(shared: &Shared, wal: &mut Wal, recent: &mut RecentBodies, group: Vec<
             let marks: Vec<_> = fresh.iter().map(|pending| pending.mark).collect();
             recent.remove_newest(&marks);
             for pending in fresh.into_iter().chain(repeated) {
-                answer(pending.reply, Err(refusal(shared, &error)));
+                answer(pending.reply, Err(refusal(&error)));
             }
         }
     }
@@ -154,14 +154,15 @@ fn log(shared: &Shared, wal: &mut Wal, fresh: &[Pending]) -> Result<u64, WalErro
 
 fn fail(shared: &Shared, error: &WalError) {
     match error {
-        WalError::Full(error) => tracing::warn!(%error, "the disk is full: a batch was refused"),
+        WalError::Refused(error) => tracing::warn!(%error, "a batch was refused by the disk"),
         WalError::Failed(error) => shared.poison(error),
     }
 }
 
-fn refusal(shared: &Shared, error: &WalError) -> AppendError {
+/// What the sender is told: the reason, but not where our files are.
+fn refusal(error: &WalError) -> AppendError {
     match error {
-        WalError::Full(_) => shared.disk_full(),
+        WalError::Refused(error) => AppendError::DiskRefused { reason: error.kind().to_string() },
         WalError::Failed(error) => AppendError::LogFailed(error.to_string()),
     }
 }

@@ -174,7 +174,7 @@ pub enum Appended {
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// Too much waits to be sealed; try again later.
-    #[error("overloaded: {live_bytes} bytes wait to be sealed")]
+    #[error("overloaded: {} MiB wait to be sealed; try again", live_bytes >> 20)]
     Overloaded {
         /// How much waits.
         live_bytes: usize,
@@ -182,16 +182,35 @@ pub enum AppendError {
         retry_after: Duration,
     },
     /// The disk is nearly full; queries still work.
-    #[error("disk full: {free_bytes} bytes free, {min_free_bytes} wanted")]
+    #[error(
+        "the disk is nearly full: {} MiB are free and {} MiB must stay free \
+         (store.min_free_bytes); spans are taken again when there is room",
+        free_bytes >> 20, min_free_bytes >> 20
+    )]
     DiskFull {
         /// How much is free.
         free_bytes: u64,
         /// The configured floor.
         min_free_bytes: u64,
     },
+    /// The disk did not take the batch; queries still work, and the next batch is tried.
+    #[error("the disk takes no more spans ({reason}); they are taken again as soon as it does")]
+    DiskRefused {
+        /// What the operating system said.
+        reason: String,
+    },
     /// The log could not be written; the store takes nothing until it is opened again.
-    #[error("write-ahead log failed: {0}")]
+    #[error(
+        "the write-ahead log failed ({0}); what was acknowledged is safe, but no more spans are \
+         taken until the server is restarted"
+    )]
     LogFailed(String),
+    /// No record of the log can hold it.
+    #[error("a body of {bytes} bytes is too large for the log; send smaller batches")]
+    TooLarge {
+        /// How large the body is.
+        bytes: usize,
+    },
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
@@ -220,9 +239,11 @@ pub enum OpenError {
         /// What the operating system said.
         reason: String,
     },
-    /// Written by a newer version of Spanwise.
-    #[error("{} has format `{found}`, this version reads `{known}`: use a newer spanwise",
-        path.display())]
+    /// Written by another version of Spanwise, or by something else.
+    #[error(
+        "{} has format `{found}`, and this version reads `{known}`: {}",
+        path.display(), advice(found, known)
+    )]
     Format {
         /// The file that says so.
         path: PathBuf,
@@ -248,6 +269,24 @@ pub enum OpenError {
     /// The operating system said no.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+}
+
+/// What to do about a folder whose format is not the one that is known. Both end in a number.
+fn advice(found: &str, known: &str) -> &'static str {
+    let split = |format: &str| {
+        let (name, version) = format.rsplit_once(' ')?;
+        Some((name.to_owned(), version.parse::<u64>().ok()?))
+    };
+    match (split(found), split(known)) {
+        (Some((found, version)), Some((known, newest))) if found == known => {
+            if version > newest {
+                "a newer spanwise wrote it; start that one, or choose another data folder"
+            } else {
+                "an older spanwise wrote it; start that one, or choose another data folder"
+            }
+        }
+        _ => "it is no data folder of spanwise; choose another one",
+    }
 }
 
 impl OpenError {

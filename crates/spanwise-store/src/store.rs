@@ -152,7 +152,7 @@ impl Store {
         }
         self.shared.admit()?;
         if Wal::record_bytes(&body).is_none() {
-            return Err(AppendError::LogFailed("the body is too large for a record".to_owned()));
+            return Err(AppendError::TooLarge { bytes: body.body.len() });
         }
         let live_bytes = spans.iter().map(live_bytes).sum();
         let rows = spans.into_iter().map(Arc::new).collect();

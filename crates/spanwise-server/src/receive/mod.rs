@@ -10,6 +10,8 @@ pub mod otlp_http;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spanwise_store::AppendError;
+
 use crate::auth::Gate;
 use crate::ingest::{Ingest, IngestError};
 use body::{BodyError, Budget};
@@ -88,10 +90,10 @@ impl From<IngestError> for Refused {
         let retry_after = error.retry_after();
         let (http, grpc) = match &error {
             IngestError::Malformed(_) => (400, tonic::Code::InvalidArgument),
-            IngestError::TooLarge { .. } => (413, tonic::Code::ResourceExhausted),
-            IngestError::Append(spanwise_store::AppendError::Overloaded { .. }) => {
-                (429, tonic::Code::Unavailable)
+            IngestError::TooLarge { .. } | IngestError::Append(AppendError::TooLarge { .. }) => {
+                (413, tonic::Code::ResourceExhausted)
             }
+            IngestError::Append(AppendError::Overloaded { .. }) => (429, tonic::Code::Unavailable),
             IngestError::Append(_) => (503, tonic::Code::Unavailable),
             // Retrying would most likely meet the same fault, so this is final.
             IngestError::Internal => (500, tonic::Code::Internal),

@@ -13,7 +13,7 @@ use crate::bodies::{BodyMark, RecentBodies};
 use crate::catalog::Catalog;
 use crate::folder::Folder;
 use crate::live::Writer;
-use crate::segment::Segment;
+use crate::segment::{FORMAT_VERSION, Segment, SegmentError};
 use crate::wal::{Logged, Recovered, Wal, recover};
 use crate::{Config, Hooks, OpenError, Replay, committer, compact, seal};
 
@@ -23,7 +23,7 @@ pub(super) fn open(config: Config, replay: &Replay, hooks: Hooks) -> Result<Stor
     let folder = Folder::open(&config.dir)?;
     let catalog = Catalog::open(&folder.catalog(), hooks.clone(), config.repair)?;
     remove_leftovers(&folder, &catalog, config.repair)?;
-    let (segments, mut set_aside) = open_segments(&folder, &catalog);
+    let (segments, mut set_aside) = open_segments(&folder, &catalog)?;
     let mut bodies: Vec<_> = Vec::new();
     let log_mark = catalog.log_mark();
     let mut recovery = Recovery::default();
@@ -73,19 +73,29 @@ fn bounded(mut config: Config) -> Config {
     config
 }
 
-fn open_segments(folder: &Folder, catalog: &Catalog) -> (Vec<Arc<Segment>>, Vec<SetAside>) {
+/// A damaged segment is set aside. One of another format is not: that is nearly always all of
+/// them, and the wrong program.
+fn open_segments(
+    folder: &Folder,
+    catalog: &Catalog,
+) -> Result<(Vec<Arc<Segment>>, Vec<SetAside>), OpenError> {
     let (mut segments, mut set_aside) = (Vec::new(), Vec::new());
     for (&id, meta) in catalog.segments() {
         let path = folder.segment(id);
         match Segment::open(&path, meta.clone()) {
             Ok(segment) => segments.push(Arc::new(segment)),
+            Err(SegmentError::Format(found)) => {
+                let (found, known) =
+                    (format!("segment {found}"), format!("segment {FORMAT_VERSION}"));
+                return Err(OpenError::Format { path, found, known });
+            }
             Err(error) => {
                 tracing::error!(%error, "a damaged segment is not served");
                 set_aside.push(SetAside { path, reason: error.to_string() });
             }
         }
     }
-    (segments, set_aside)
+    Ok((segments, set_aside))
 }
 
 fn report(recovered: &Recovered, set_aside: &mut Vec<SetAside>) {

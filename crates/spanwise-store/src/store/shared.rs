@@ -131,18 +131,18 @@ impl Shared {
         }
         let live_bytes = self.live_bytes() + self.queue.live_bytes();
         if live_bytes > self.config.max_live_bytes {
-            return Err(AppendError::Overloaded { live_bytes, retry_after: RETRY_AFTER });
+            return Err(match self.seal_queue.last_failure() {
+                // The reason may name our files, which is no business of senders.
+                Some(_) => AppendError::DiskRefused { reason: "sealing fails, see the log".into() },
+                None => AppendError::Overloaded { live_bytes, retry_after: RETRY_AFTER },
+            });
         }
         let free_bytes = self.free_bytes();
         if free_bytes < self.config.min_free_bytes {
-            return Err(self.disk_full());
+            let min_free_bytes = self.config.min_free_bytes;
+            return Err(AppendError::DiskFull { free_bytes, min_free_bytes });
         }
         Ok(())
-    }
-
-    pub(crate) fn disk_full(&self) -> AppendError {
-        let min_free_bytes = self.config.min_free_bytes;
-        AppendError::DiskFull { free_bytes: self.free_bytes(), min_free_bytes }
     }
 
     /// How much room the disk has; an answer is used for a while. An unknown answer is as good as

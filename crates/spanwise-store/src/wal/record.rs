@@ -19,8 +19,17 @@ pub(super) const FILE_HEADER_BYTES: usize = 64;
 pub(super) const RECORD_HEADER_BYTES: usize = 40;
 pub(super) const RECORD_MAGIC: [u8; 4] = *b"SWR1";
 const FILE_MAGIC: [u8; 8] = *b"SPANWAL\n";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 const ALIGNMENT: usize = 8;
+
+/// Why a file's header is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeaderError {
+    /// Written by another version.
+    Version(u32),
+    /// It is not what was written.
+    Damaged(&'static str),
+}
 
 /// What a file says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +50,19 @@ impl FileHeader {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let header = bytes.get(..FILE_HEADER_BYTES).ok_or("it is shorter than a header")?;
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let damaged = HeaderError::Damaged;
+        let header =
+            bytes.get(..FILE_HEADER_BYTES).ok_or(damaged("it is shorter than a header"))?;
         if header[..8] != FILE_MAGIC {
-            return Err("it is not a log file".to_owned());
+            return Err(damaged("it is not a log file"));
+        }
+        if u32_at(header, 12) != crc32c::crc32c(&header[16..]) {
+            return Err(damaged("wrong checksum of the header"));
         }
         let version = u32_at(header, 8);
         if version != VERSION {
-            return Err(format!("log format {version} is not known to this version"));
-        }
-        if u32_at(header, 12) != crc32c::crc32c(&header[16..]) {
-            return Err("wrong checksum of the header".to_owned());
+            return Err(HeaderError::Version(version));
         }
         Ok(FileHeader { first_sequence: u64_at(header, 16), salt: u64_at(header, 24) })
     }

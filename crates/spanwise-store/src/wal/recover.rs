@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::record::{self, FILE_HEADER_BYTES, FileHeader, Logged, RECORD_HEADER_BYTES, RecordAt};
+use super::record::{
+    self, FILE_HEADER_BYTES, FileHeader, HeaderError, Logged, RECORD_HEADER_BYTES, RecordAt,
+    VERSION,
+};
 use super::writer::{ClosedFile, Files, make_spare};
 use crate::{OpenError, disk};
 
@@ -131,7 +134,12 @@ impl Recovery {
                 at = reading.at;
             }
             Ok(_) => self.damaged(path, 0, "its header belongs to another file")?,
-            Err(reason) => self.damaged(path, 0, &reason)?,
+            Err(HeaderError::Version(found)) if !self.repair => {
+                let (found, known) = (format!("log {found}"), format!("log {VERSION}"));
+                return Err(OpenError::Format { path: path.to_owned(), found, known });
+            }
+            Err(HeaderError::Version(_)) => self.damaged(path, 0, "its format is not known")?,
+            Err(HeaderError::Damaged(reason)) => self.damaged(path, 0, reason)?,
         }
         self.close(path, first, at, next_first)?;
         Ok(records)

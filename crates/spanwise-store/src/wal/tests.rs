@@ -188,12 +188,17 @@ fn a_missing_file_is_noticed() {
 
 #[test]
 fn a_full_disk_refuses_a_group_and_takes_the_next() {
-    for step in ["wal.rotate", "wal.grow", "wal.write"] {
+    for (step, kind) in [
+        ("wal.rotate", io::ErrorKind::StorageFull),
+        ("wal.rotate", io::ErrorKind::PermissionDenied),
+        ("wal.grow", io::ErrorKind::FileTooLarge),
+        ("wal.write", io::ErrorKind::QuotaExceeded),
+    ] {
         let full = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&full);
         let hooks = Hooks::default().with_step(move |name| {
             let fails = name == step && seen.load(Ordering::Relaxed);
-            if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+            if fails { Err(kind.into()) } else { Ok(()) }
         });
         let dir = tempfile::tempdir().unwrap();
         let mut wal = open_with(dir.path(), 0, hooks);
@@ -203,7 +208,7 @@ fn a_full_disk_refuses_a_group_and_takes_the_next() {
         full.store(true, Ordering::Relaxed);
         let large = vec![b'x'; 1 << 20];
         let refused = wal.append(&[&body(&large)]);
-        assert!(matches!(refused, Err(WalError::Full(_))), "{step}: {refused:?}");
+        assert!(matches!(refused, Err(WalError::Refused(_))), "{step}: {refused:?}");
         full.store(false, Ordering::Relaxed);
         append(&mut wal, &["after"]);
         let all = texts(dir.path());

@@ -25,8 +25,9 @@ const MAX_SLICES: usize = 1000;
 /// Why a group was not logged.
 #[derive(Debug)]
 pub(crate) enum WalError {
-    /// The disk is full. Nothing of the group is in the log, and the log is whole.
-    Full(io::Error),
+    /// The disk is full, or takes no new file. Nothing of the group is in the log, and the log is
+    /// whole: the next group may be tried.
+    Refused(io::Error),
     /// What is on the disk is not known any more: the log must not be written until it has been
     /// read again.
     Failed(io::Error),
@@ -209,7 +210,7 @@ impl Wal {
         }
         let hooks = &self.hooks;
         match &mut self.active {
-            Some(active) => active.allocate(len, hooks).map_err(full_or_failed),
+            Some(active) => active.allocate(len, hooks).map_err(refused_or_failed),
             None => Ok(()),
         }
     }
@@ -226,8 +227,12 @@ impl Wal {
         let next = self
             .hooks
             .step("wal.rotate")
-            .and_then(|()| Active::create(&self.files.dir, spare.as_deref(), header))
-            .map_err(full_or_failed)?;
+            .and_then(|()| Active::create(&self.files.dir, spare.as_deref(), header));
+        // The old file is whole whatever became of the new one.
+        let next = next.map_err(|error| {
+            self.files.lock().spares.extend(spare.filter(|spare| spare.exists()));
+            WalError::Refused(error)
+        })?;
         if let Some(old) = self.active.replace(next) {
             self.files.lock().closed.push(ClosedFile {
                 path: old.path,
@@ -329,17 +334,17 @@ impl Active {
         match self.file.set_len(self.position) {
             Ok(()) => {
                 self.allocated = self.position;
-                full_or_failed(error)
+                refused_or_failed(error)
             }
             Err(_) => WalError::Failed(error),
         }
     }
 }
 
-fn full_or_failed(error: io::Error) -> WalError {
+fn refused_or_failed(error: io::Error) -> WalError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            WalError::Full(error)
+            WalError::Refused(error)
         }
         _ => WalError::Failed(error),
     }

@@ -34,12 +34,36 @@ fn a_folder_that_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn a_folder_of_a_newer_version_is_refused() {
+fn a_folder_of_another_version_is_refused_with_advice() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(config(dir.path())).unwrap());
-    std::fs::write(dir.path().join("format"), "spanwise-store 2\n").unwrap();
-    let refused = open(config(dir.path())).unwrap_err();
-    assert!(refused.to_string().contains("use a newer spanwise"), "{refused}");
+    for (format, advice) in [
+        ("spanwise-store 2", "a newer spanwise wrote it"),
+        ("spanwise-store 0", "an older spanwise wrote it"),
+        ("leveldb 7", "it is no data folder of spanwise"),
+        ("", "it is no data folder of spanwise"),
+    ] {
+        std::fs::write(dir.path().join("format"), format).unwrap();
+        let refused = open(config(dir.path())).unwrap_err().to_string();
+        assert!(refused.contains(&format!("`{format}`")) && refused.contains(advice), "{refused}");
+    }
+}
+
+#[test]
+fn a_log_of_another_version_is_refused_with_advice() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(config(dir.path())).unwrap();
+    append_all(&store, &[(1, 1)]);
+    drop(store);
+    let log = std::fs::read_dir(dir.path().join("wal")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[8] = 2;
+    std::fs::write(&log, &bytes).unwrap();
+    let refused = open(config(dir.path())).unwrap_err().to_string();
+    assert!(refused.contains("`log 2`") && refused.contains("a newer spanwise"), "{refused}");
+    bytes[8] = 1;
+    std::fs::write(&log, &bytes).unwrap();
+    check(&open(config(dir.path())).unwrap(), [(1, 1)]);
 }
 
 #[test]
@@ -70,7 +94,9 @@ fn a_log_that_meets_a_full_disk_goes_on_when_there_is_room() {
     let store = open_with(config(dir.path()), hooks);
     append_all(&store, &[(1, 1)]);
     full.store(true, Ordering::Relaxed);
-    assert!(matches!(append(&store, &[(1, 2)]), Err(AppendError::DiskFull { .. })));
+    let refused = append(&store, &[(1, 2)]).unwrap_err();
+    assert!(matches!(refused, AppendError::DiskRefused { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("no storage space"), "{refused}");
     full.store(false, Ordering::Relaxed);
     append_all(&store, &[(1, 2)]);
     assert_eq!(store.status().poisoned, None);
@@ -103,11 +129,17 @@ fn after_a_failed_sync_nothing_is_taken_but_queries_go_on() {
 
 #[test]
 fn too_much_that_waits_to_be_sealed_is_refused_and_taken_later() {
+    const HANGS: usize = 0;
+    const FAILS: usize = 1;
+    const WORKS: usize = 2;
     let dir = tempfile::tempdir().unwrap();
-    let blocked = Arc::new(AtomicBool::new(true));
-    let seen = Arc::clone(&blocked);
+    let disk = Arc::new(AtomicUsize::new(HANGS));
+    let seen = Arc::clone(&disk);
     let hooks = Hooks::default().with_step(move |step| {
-        let fails = step == "segment.write" && seen.load(Ordering::Relaxed);
+        while step == "segment.write" && seen.load(Ordering::Relaxed) == HANGS {
+            std::thread::yield_now();
+        }
+        let fails = step == "segment.write" && seen.load(Ordering::Relaxed) == FAILS;
         if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     });
     let config = Config { max_live_bytes: 64 << 10, ..config(dir.path()) };
@@ -125,9 +157,12 @@ fn too_much_that_waits_to_be_sealed_is_refused_and_taken_later() {
         AppendError::Overloaded { live_bytes, retry_after }
             if live_bytes > 64 << 10 && !retry_after.is_zero()
     ));
+    disk.store(FAILS, Ordering::Relaxed);
     assert!(store.seal().is_err());
     assert!(store.status().seal_failure.is_some());
-    blocked.store(false, Ordering::Relaxed);
+    let refused = append(&store, &[(3, 1)]);
+    assert!(matches!(refused, Err(AppendError::DiskRefused { .. })), "{refused:?}");
+    disk.store(WORKS, Ordering::Relaxed);
     while store.status().sealing > 0 {
         std::thread::yield_now();
     }
