@@ -361,9 +361,10 @@ def two_segments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[s
     server = Server(tmp_path_factory.mktemp("two") / "data", TINY_SEALS)
     server.start()
     try:
-        first = send_traces(server, 25)
+        # Large enough for a text index to be worth it.
+        first = send_traces(server, 25, size=60_000)
         wait_until(lambda: len(segments(server)) == 1, "the first seal")
-        second = send_traces(server, 25)
+        second = send_traces(server, 25, size=60_000)
         wait_until(lambda: len(segments(server)) == 2, "the second seal")
         indexes = [segment / "text/postings.bin" for segment in segments(server)]
         wait_until(lambda: all(index.exists() for index in indexes), "the text index", within=60)
