@@ -34,12 +34,12 @@ fn encode<T>(groups: &[ResourceRecords<'_, T>], record: impl Fn(&mut Writer, &T)
     request.0
 }
 
-fn resource(out: &mut Writer, resource: &Resource) {
+pub(super) fn resource(out: &mut Writer, resource: &Resource) {
     attributes(out, 1, &resource.attributes);
     out.count(2, resource.dropped_attributes_count);
 }
 
-fn scope(out: &mut Writer, scope: &Scope) {
+pub(super) fn scope(out: &mut Writer, scope: &Scope) {
     out.text(1, &scope.name);
     out.text(2, &scope.version);
     attributes(out, 3, &scope.attributes);
@@ -116,7 +116,7 @@ fn attribute(out: &mut Writer, attribute: &Attribute) {
 }
 
 /// An `AnyValue`. Its fields are a choice, so even an empty text or a zero has to be written.
-fn value(out: &mut Writer, any: &Value) {
+pub(super) fn value(out: &mut Writer, any: &Value) {
     match any {
         Value::Null => {}
         Value::String(text) => out.bytes(1, text.as_bytes()),
@@ -178,7 +178,7 @@ impl Writer {
         self.varint(value);
     }
 
-    fn time(&mut self, number: u32, nanos: u64) {
+    pub(super) fn time(&mut self, number: u32, nanos: u64) {
         if nanos != 0 {
             self.fixed64(number, nanos);
         }
@@ -189,7 +189,7 @@ impl Writer {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    fn flags(&mut self, number: u32, flags: u32) {
+    pub(super) fn flags(&mut self, number: u32, flags: u32) {
         if flags != 0 {
             self.tag(number, 5);
             self.0.extend_from_slice(&flags.to_le_bytes());

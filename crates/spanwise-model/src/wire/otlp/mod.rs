@@ -14,6 +14,7 @@ mod json_records;
 mod json_scalars;
 mod json_values;
 mod protobuf;
+mod record;
 
 pub use answer::{
     encode_partial_success, encode_partial_success_json, encode_status, encode_status_json,
@@ -21,6 +22,9 @@ pub use answer::{
 pub use encode::{encode_logs, encode_traces};
 pub use encode_json::{encode_logs_json, encode_traces_json};
 pub use json::{check_metrics_json, decode_logs_json, decode_traces_json};
+pub use record::{
+    Owner, SpanParts, ValueRef, key_of, put_attribute, put_event, put_link, put_request, put_span,
+};
 pub use protobuf::{check_metrics, decode_logs, decode_traces};
 
 use std::sync::Arc;

@@ -1,0 +1,303 @@
+//! OTLP in protobuf, written piece by piece while a span is being recorded.
+//!
+//! [`encode_traces`](super::encode_traces) needs whole spans. A recorder has their parts one after
+//! the other and wants to keep nothing but bytes: it writes attributes, events and links as they
+//! come with [`put_attribute`] and its neighbours, the span around them with [`put_span`] when it
+//! ends, and the request around many spans with [`put_request`] when they leave.
+
+use super::encode::{Writer, resource, scope};
+use crate::propagate::SpanContext;
+use crate::span::StatusCode;
+use crate::{Kind, Resource, Scope, SpanId, Value};
+
+/// A value to be written where it stands.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    /// UTF-8 text.
+    String(&'a str),
+    /// true or false.
+    Bool(bool),
+    /// A signed 64-bit integer.
+    Int(i64),
+    /// A double.
+    Double(f64),
+    /// Raw bytes.
+    Bytes(&'a [u8]),
+    /// Any value, nested ones too.
+    Any(&'a Value),
+}
+
+impl<'a> From<&'a Value> for ValueRef<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::String(text) => ValueRef::String(text),
+            Value::Bool(truth) => ValueRef::Bool(*truth),
+            Value::Int(number) => ValueRef::Int(*number),
+            Value::Double(number) => ValueRef::Double(*number),
+            Value::Bytes(bytes) => ValueRef::Bytes(bytes),
+            any => ValueRef::Any(any),
+        }
+    }
+}
+
+/// Where attributes go: the field of the message that is being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Owner {
+    /// A span's own.
+    Span = 9,
+    /// An event's.
+    Event = 3,
+    /// A link's.
+    Link = 4,
+}
+
+/// A span that ended, with its parts already written.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct SpanParts<'a> {
+    pub context: &'a SpanContext,
+    pub parent: Option<SpanId>,
+    /// Whether the parent is in another process.
+    pub parent_is_remote: bool,
+    pub name: &'a str,
+    pub kind: Kind,
+    pub start_time_unix_nano: u64,
+    pub end_time_unix_nano: u64,
+    /// What [`put_attribute`], [`put_event`] and [`put_link`] wrote, one after the other.
+    pub attributes: &'a [u8],
+    pub dropped_attributes_count: u32,
+    pub events: &'a [u8],
+    pub dropped_events_count: u32,
+    pub links: &'a [u8],
+    pub dropped_links_count: u32,
+    pub status: StatusCode,
+    pub status_message: &'a str,
+}
+
+/// Bit 8 of a span's flags says that bit 9 means something: that the parent is remote.
+const REMOTE_IS_KNOWN: u32 = 0x100;
+const PARENT_IS_REMOTE: u32 = 0x200;
+
+/// Writes one attribute.
+#[inline]
+pub fn put_attribute(out: &mut Vec<u8>, owner: Owner, key: &str, value: ValueRef<'_>) {
+    let tag = (owner as u8) << 3 | 2;
+    match value {
+        ValueRef::String(text) => put_sized(out, tag, key, 1, text.as_bytes()),
+        ValueRef::Bytes(bytes) => put_sized(out, tag, key, 7, bytes),
+        ValueRef::Bool(truth) => put_fixed(out, tag, key, &[2 << 3, u8::from(truth)]),
+        ValueRef::Int(number) => {
+            let mut field = [3 << 3; 11];
+            let (bytes, length) = varint(number as u64);
+            field[1..].copy_from_slice(&bytes);
+            put_fixed(out, tag, key, &field[..=length]);
+        }
+        ValueRef::Double(number) => {
+            let mut field = [4 << 3 | 1; 9];
+            field[1..].copy_from_slice(&number.to_le_bytes());
+            put_fixed(out, tag, key, &field);
+        }
+        ValueRef::Any(any) => {
+            let mut nested = Writer::default();
+            super::encode::value(&mut nested, any);
+            put_fixed(out, tag, key, &nested.0);
+        }
+    }
+}
+
+/// Bytes that [`put_attribute`] wrote for one attribute start with the key; this is it.
+pub fn key_of(attribute: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = attribute.split_first()?;
+    let (_, rest) = read_varint(rest)?;
+    let (_, rest) = rest.split_first()?;
+    let (length, rest) = read_varint(rest)?;
+    rest.get(..usize::try_from(length).ok()?)
+}
+
+/// Writes an event of a span; `attributes` with [`Owner::Event`].
+pub fn put_event(out: &mut Vec<u8>, time: u64, name: &str, attributes: &[u8], dropped: u32) {
+    message(out, 11, |out| {
+        out.time(1, time);
+        out.text(2, name);
+        out.0.extend_from_slice(attributes);
+        out.count(4, dropped);
+    });
+}
+
+/// Writes a link of a span; `attributes` with [`Owner::Link`].
+pub fn put_link(
+    out: &mut Vec<u8>,
+    to: &SpanContext,
+    is_remote: bool,
+    attributes: &[u8],
+    dropped: u32,
+) {
+    message(out, 13, |out| {
+        out.bytes(1, to.trace_id.as_bytes());
+        out.bytes(2, to.span_id.as_bytes());
+        out.text(3, to.trace_state.as_str());
+        out.0.extend_from_slice(attributes);
+        out.count(5, dropped);
+        out.flags(6, flags(to, is_remote));
+    });
+}
+
+/// Writes a span, without a tag and a length before it.
+pub fn put_span(out: &mut Vec<u8>, span: &SpanParts<'_>) {
+    let variable = span.attributes.len() + span.events.len() + span.links.len() + span.name.len();
+    out.reserve(variable + 128);
+    let mut head = [0; 28];
+    head[..2].copy_from_slice(&[1 << 3 | 2, 16]);
+    head[2..18].copy_from_slice(span.context.trace_id.as_bytes());
+    head[18..20].copy_from_slice(&[2 << 3 | 2, 8]);
+    head[20..].copy_from_slice(span.context.span_id.as_bytes());
+    out.extend_from_slice(&head);
+    if let Some(parent) = &span.parent {
+        let mut field = [4 << 3 | 2, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        field[2..].copy_from_slice(parent.as_bytes());
+        out.extend_from_slice(&field);
+    }
+    let mut times = [7 << 3 | 1; 18];
+    times[1..9].copy_from_slice(&span.start_time_unix_nano.to_le_bytes());
+    times[9] = 8 << 3 | 1;
+    times[10..].copy_from_slice(&span.end_time_unix_nano.to_le_bytes());
+    out.extend_from_slice(&times);
+    // The tag of field 16 takes two bytes.
+    let mut kind = [6 << 3, span.kind as u8, 0x85, 0x01, 0, 0, 0, 0];
+    kind[4..].copy_from_slice(&flags(span.context, span.parent_is_remote).to_le_bytes());
+    out.extend_from_slice(&kind);
+    with(out, |out| {
+        out.text(3, span.context.trace_state.as_str());
+        out.text(5, span.name);
+    });
+    out.extend_from_slice(span.attributes);
+    out.extend_from_slice(span.events);
+    out.extend_from_slice(span.links);
+    if span.dropped_attributes_count | span.dropped_events_count | span.dropped_links_count != 0 {
+        with(out, |out| {
+            out.count(10, span.dropped_attributes_count);
+            out.count(12, span.dropped_events_count);
+            out.count(14, span.dropped_links_count);
+        });
+    }
+    if span.status != StatusCode::Unset {
+        message(out, 15, |out| {
+            out.text(2, span.status_message);
+            out.count(3, span.status as u32);
+        });
+    }
+}
+
+/// Writes an `ExportTraceServiceRequest` of one resource around spans that [`put_span`] wrote:
+/// for each scope its spans.
+pub fn put_request<'a, S>(
+    out: &mut Vec<u8>,
+    origin: &Resource,
+    scopes: impl IntoIterator<Item = (&'a Scope, S)>,
+) where
+    S: IntoIterator<Item = &'a [u8]>,
+{
+    message(out, 1, |out| {
+        out.message(1, |out| resource(out, origin));
+        for (library, spans) in scopes {
+            out.message(2, |out| {
+                out.message(1, |out| scope(out, library));
+                for span in spans {
+                    out.bytes(2, span);
+                }
+                out.text(3, &library.schema_url);
+            });
+        }
+        out.text(3, &origin.schema_url);
+    });
+}
+
+fn flags(context: &SpanContext, is_remote: bool) -> u32 {
+    let remote = if is_remote { PARENT_IS_REMOTE } else { 0 };
+    u32::from(context.flags.bits()) | REMOTE_IS_KNOWN | remote
+}
+
+fn with(out: &mut Vec<u8>, write: impl FnOnce(&mut Writer)) {
+    let mut writer = Writer(std::mem::take(out));
+    write(&mut writer);
+    *out = writer.0;
+}
+
+fn message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Writer)) {
+    with(out, |out| out.message(number, write));
+}
+
+/// An attribute whose `AnyValue` is text or bytes.
+#[inline]
+fn put_sized(out: &mut Vec<u8>, tag: u8, key: &str, field: u8, bytes: &[u8]) {
+    let value_length = 1 + varint_length(bytes.len()) + bytes.len();
+    put_key(out, tag, key, value_length);
+    out.push(field << 3 | 2);
+    put_length(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// An attribute whose `AnyValue` has been written.
+#[inline]
+fn put_fixed(out: &mut Vec<u8>, tag: u8, key: &str, value: &[u8]) {
+    put_key(out, tag, key, value.len());
+    out.extend_from_slice(value);
+}
+
+/// What stands before an attribute's `AnyValue`.
+#[inline]
+fn put_key(out: &mut Vec<u8>, tag: u8, key: &str, value_length: usize) {
+    let length = 1 + varint_length(key.len()) + key.len() + 1 + varint_length(value_length);
+    let length = length + value_length;
+    out.reserve(length + 12);
+    out.push(tag);
+    put_length(out, length);
+    out.push(1 << 3 | 2);
+    put_length(out, key.len());
+    out.extend_from_slice(key.as_bytes());
+    out.push(2 << 3 | 2);
+    put_length(out, value_length);
+}
+
+#[inline]
+fn put_length(out: &mut Vec<u8>, length: usize) {
+    if length < 0x80 {
+        out.push(length as u8);
+        return;
+    }
+    let (bytes, used) = varint(length as u64);
+    out.extend_from_slice(&bytes[..used]);
+}
+
+const fn varint_length(value: usize) -> usize {
+    // Seven bits a byte, and a byte for zero.
+    (64 - (value as u64 | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// A varint, and how many bytes it takes.
+#[inline]
+fn varint(mut value: u64) -> ([u8; 10], usize) {
+    let (mut bytes, mut last) = ([0; 10], 0);
+    while value >= 0x80 {
+        bytes[last] = value as u8 | 0x80;
+        value >>= 7;
+        last += 1;
+    }
+    bytes[last] = value as u8;
+    (bytes, last + 1)
+}
+
+fn read_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0;
+    for (at, byte) in bytes.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[at + 1..]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Tracing for LLM applications.
+//!
+//! Read in this order: [`span`](mod@span) (what an application holds), [`recording`] (a span while
+//! it is open), [`thread`] (what each thread keeps), [`intake`] and [`worker`] (how spans leave),
+//! [`export`] (where they go).
+
+pub mod config;
+pub mod context;
+pub mod export;
+pub mod future;
+pub mod recorder;
+pub mod recording;
+pub mod sampler;
+pub mod span;
+pub mod value;
+
+mod clock;
+mod fields;
+mod fork;
+mod ids;
+mod intake;
+mod thread;
+mod worker;
+
+use std::sync::Arc;
+
+pub use config::{Limits, Settings};
+pub use context::Context;
+pub use future::InSpan;
+pub use recorder::{Metrics, Recorder, ScopeId, Started};
+pub use recording::{Recording, Start};
+pub use sampler::{Sampler, Sampling};
+pub use span::{Current, Entered, Span, current, current_context, span, span_below, start};
+pub use value::ToValue;
+
+/// Makes this the recorder of [`span`] and of everything else that names none.
+pub fn set_default(recorder: Option<Arc<Recorder>>) {
+    thread::set_default(recorder);
+}

@@ -1,0 +1,258 @@
+//! The recorder: starts spans, takes them when they end, and has them delivered by one thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use spanwise_model::Scope;
+use spanwise_model::propagate::SpanContext;
+
+use crate::clock::Stamp;
+use crate::config::Settings;
+use crate::context::Context;
+use crate::intake::{Chunk, Intake};
+use crate::recording::{Recording, Start};
+use crate::sampler::{Sampling, threshold};
+use crate::{fork, thread, worker};
+
+/// Records spans of one resource, under one set of rules.
+pub struct Recorder {
+    settings: Settings,
+    /// See [`threshold`]; [`ASK`] where a sampler has to be asked.
+    threshold: AtomicU64,
+    sampling: RwLock<Sampling>,
+    scopes: RwLock<Vec<Scope>>,
+    process: Process,
+    is_shut_down: AtomicBool,
+}
+
+/// A value of [`Recorder::threshold`] that no rate gives.
+const ASK: u64 = u64::MAX;
+
+/// What belongs to one process: after a fork the child has the memory of its parent's queues,
+/// maybe in the middle of a change, but not the thread that empties them. It starts anew.
+struct Process {
+    forks: u64,
+    intake: Arc<Intake>,
+    child: OnceLock<Box<Process>>,
+}
+
+/// Names an instrumentation within a recorder. The default is the application itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScopeId(u32);
+
+impl ScopeId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 4]) -> Self {
+        ScopeId(u32::from_le_bytes(bytes))
+    }
+}
+
+/// A span that has started.
+#[derive(Debug)]
+pub enum Started {
+    /// It is recorded.
+    Recording(Box<Recording>),
+    /// Its trace is not recorded; its context is passed on all the same.
+    Unsampled(Context),
+}
+
+/// What a recorder has done so far, for its users to look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Spans started and recorded.
+    pub spans_started: u64,
+    /// Spans delivered.
+    pub spans_exported: u64,
+    /// Spans lost: the sum of the next four.
+    pub spans_dropped: u64,
+    /// … because too many waited.
+    pub dropped_queue_full: u64,
+    /// … because nobody took them in time.
+    pub dropped_undelivered: u64,
+    /// … because the receiver refused them.
+    pub dropped_rejected: u64,
+    /// … because they ended after the shutdown.
+    pub dropped_after_shutdown: u64,
+    /// Spans that ended and wait to leave.
+    pub queue_size: usize,
+    /// Attempts to deliver that failed, those that were repeated with success too.
+    pub export_errors: u64,
+}
+
+impl Recorder {
+    /// A recorder; it starts its thread with its first span.
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let own = Scope {
+            name: "spanwise".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            ..Scope::default()
+        };
+        let recorder = Recorder {
+            threshold: AtomicU64::new(0),
+            sampling: RwLock::new(settings.sampling.clone()),
+            scopes: RwLock::new(vec![own]),
+            process: Process::new(settings.queue_bytes),
+            is_shut_down: AtomicBool::new(false),
+            settings,
+        };
+        recorder.set_sampling(recorder.settings.sampling.clone());
+        Arc::new(recorder)
+    }
+
+    /// What it was made of.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Changes which traces are recorded from now on.
+    pub fn set_sampling(&self, sampling: Sampling) {
+        let threshold = match &sampling {
+            Sampling::Rate(rate) => threshold(*rate),
+            Sampling::Custom(_) => ASK,
+        };
+        *self.sampling.write().unwrap_or_else(PoisonError::into_inner) = sampling;
+        self.threshold.store(threshold, Relaxed);
+    }
+
+    /// The number of an instrumentation, the same for the same scope.
+    pub fn scope(&self, scope: &Scope) -> ScopeId {
+        let found = |scopes: &[Scope]| scopes.iter().position(|known| known == scope);
+        let known = found(&self.scopes.read().unwrap_or_else(PoisonError::into_inner));
+        let at = known.unwrap_or_else(|| {
+            let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
+            found(&scopes).unwrap_or_else(|| {
+                scopes.push(scope.clone());
+                scopes.len() - 1
+            })
+        });
+        ScopeId(u32::try_from(at).unwrap_or_default())
+    }
+
+    /// Starts a span below `parent`, or a new trace.
+    #[inline]
+    pub fn start(self: &Arc<Self>, start: &Start<'_>, parent: Option<&Context>) -> Started {
+        let started = thread::with(|thread| thread.start(self, start, parent));
+        started.unwrap_or_else(|| thread::start_unsampled(parent))
+    }
+
+    /// Ends a span, now unless a time is given.
+    #[inline]
+    pub fn end(recording: Box<Recording>, time: Option<u64>) {
+        thread::end(recording, Stamp::or_now(time));
+    }
+
+    /// Waits until every span that has ended is delivered, at most this long. `false` if not all
+    /// of them were.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.intake().flush(timeout)
+    }
+
+    /// Delivers what it can within this time and stops; spans that end later are dropped and
+    /// counted. `false` if the time was too short.
+    pub fn shutdown(&self, timeout: Duration) -> bool {
+        self.is_shut_down.store(true, Relaxed);
+        self.intake().stop(timeout)
+    }
+
+    /// What it has done so far.
+    pub fn metrics(&self) -> Metrics {
+        let intake = self.intake();
+        let counts = &intake.counts;
+        let dropped = [
+            &counts.queue_full,
+            &counts.undelivered,
+            &counts.rejected,
+            &counts.after_shutdown,
+        ];
+        let [queue_full, undelivered, rejected, after_shutdown] =
+            dropped.map(|count| count.load(Relaxed));
+        Metrics {
+            spans_started: intake.n_started(),
+            spans_exported: counts.exported.load(Relaxed),
+            spans_dropped: queue_full + undelivered + rejected + after_shutdown,
+            dropped_queue_full: queue_full,
+            dropped_undelivered: undelivered,
+            dropped_rejected: rejected,
+            dropped_after_shutdown: after_shutdown,
+            queue_size: intake.n_waiting(),
+            export_errors: counts.export_errors.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.is_shut_down.load(Relaxed)
+    }
+
+    /// The threshold of the rate in force; `None` where a sampler has to be asked.
+    #[inline]
+    pub(crate) fn threshold(&self) -> Option<u64> {
+        let threshold = self.threshold.load(Relaxed);
+        (threshold != ASK).then_some(threshold)
+    }
+
+    /// Asks the sampler, which may be the application's code.
+    #[cold]
+    pub(crate) fn ask(&self, context: &SpanContext, name: &str) -> bool {
+        let sampling = self.sampling.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match sampling {
+            Sampling::Rate(rate) => crate::sampler::keeps(threshold(rate), &context.trace_id),
+            Sampling::Custom(sampler) => {
+                let ask = AssertUnwindSafe(|| sampler.should_sample(context, name));
+                catch_unwind(ask).unwrap_or_else(|_| {
+                    tracing::warn!("the sampler panicked; the trace is recorded");
+                    true
+                })
+            }
+        }
+    }
+
+    pub(crate) fn scopes(&self) -> Vec<Scope> {
+        self.scopes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What belongs to this process.
+    pub(crate) fn intake(&self) -> &Arc<Intake> {
+        let forks = fork::count();
+        let mut process = &self.process;
+        while process.forks != forks {
+            let anew = || Box::new(Process::new(self.settings.queue_bytes));
+            process = process.child.get_or_init(anew);
+        }
+        &process.intake
+    }
+
+    /// Takes a span from a thread that is ending and has no place for it any more.
+    pub(crate) fn submit(self: &Arc<Self>, chunk: Chunk) {
+        self.intake().submit(chunk);
+        self.wake_up();
+    }
+
+    #[cold]
+    pub(crate) fn wake_up(self: &Arc<Self>) {
+        if self.intake().wake_up() {
+            worker::spawn(Arc::clone(self));
+        }
+    }
+}
+
+impl Process {
+    fn new(queue_bytes: usize) -> Self {
+        let intake = Arc::new(Intake::new(queue_bytes));
+        Process { forks: fork::count(), intake, child: OnceLock::new() }
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("metrics", &self.metrics()).finish_non_exhaustive()
+    }
+}

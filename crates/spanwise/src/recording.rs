@@ -1,0 +1,239 @@
+//! A span while it is open: everything but its identity is already in the bytes that will leave.
+
+use std::fmt;
+use std::sync::Arc;
+
+use spanwise_model::propagate::SpanContext;
+use spanwise_model::span::StatusCode;
+use spanwise_model::wire::otlp::{Owner, SpanParts, ValueRef, put_event, put_link, put_span};
+use spanwise_model::{Attributes, Kind, SpanId, Status};
+
+use crate::clock::{Stamp, unix_nanos};
+use crate::context::{Context, Shared};
+use crate::fields::Fields;
+use crate::recorder::{Recorder, ScopeId};
+
+/// What an idle recording keeps of the memory that a huge span took.
+const KEPT_BYTES: usize = 16 << 10;
+
+/// An open span. It is recorded when it is given to [`Recorder::end`].
+pub struct Recording {
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) context: Context,
+    parent: Option<SpanId>,
+    parent_is_remote: bool,
+    name: String,
+    kind: Kind,
+    pub(crate) scope: ScopeId,
+    start: Stamp,
+    attributes: Fields,
+    events: Parts,
+    links: Parts,
+    status: StatusCode,
+    status_message: String,
+}
+
+/// Events or links, written one after the other.
+#[derive(Debug, Default)]
+struct Parts {
+    bytes: Vec<u8>,
+    count: usize,
+    dropped: u32,
+}
+
+impl Parts {
+    /// Makes room for one more, or counts it as dropped.
+    fn admit(&mut self, limit: usize) -> bool {
+        let admitted = self.count < limit;
+        self.count += usize::from(admitted);
+        self.dropped += u32::from(!admitted);
+        admitted
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.count = 0;
+        self.dropped = 0;
+    }
+}
+
+/// How a span starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// What it is, in few distinct words.
+    pub name: &'a str,
+    /// Its role in a remote call.
+    pub kind: Kind,
+    /// The instrumentation that records it.
+    pub scope: ScopeId,
+    /// When it started, nanoseconds since 1970; now, if not said.
+    pub time: Option<u64>,
+}
+
+impl<'a> Start<'a> {
+    /// A span within this process that starts now.
+    pub fn named(name: &'a str) -> Self {
+        Start { name, kind: Kind::Internal, scope: ScopeId::default(), time: None }
+    }
+}
+
+impl Recording {
+    pub(crate) fn unused(recorder: Arc<Recorder>, context: Context) -> Self {
+        Recording {
+            recorder,
+            context,
+            parent: None,
+            parent_is_remote: false,
+            name: String::new(),
+            kind: Kind::Internal,
+            scope: ScopeId::default(),
+            start: Stamp::Said(0),
+            attributes: Fields::new(Owner::Span),
+            events: Parts::default(),
+            links: Parts::default(),
+            status: StatusCode::Unset,
+            status_message: String::new(),
+        }
+    }
+
+    /// Begins; whatever it recorded before has been cleared.
+    #[inline]
+    pub(crate) fn begin(&mut self, start: &Start<'_>, context: Context, parent: Option<&Context>) {
+        self.parent = parent.map(|parent| parent.span.span_id);
+        self.parent_is_remote = parent.is_some_and(|parent| parent.is_remote);
+        self.context = context;
+        self.name.push_str(start.name);
+        self.kind = start.kind;
+        self.scope = start.scope;
+        self.start = Stamp::or_now(start.time);
+    }
+
+    /// Forgets everything but its memory.
+    pub(crate) fn clear(&mut self) {
+        self.name.clear();
+        self.attributes.clear();
+        self.attributes.shrink(KEPT_BYTES);
+        if self.events.count + self.links.count > 0 {
+            self.events.clear();
+            self.links.clear();
+        }
+        if self.status != StatusCode::Unset {
+            self.status = StatusCode::Unset;
+            self.status_message.clear();
+        }
+        self.context.shared = None;
+    }
+
+    /// What identifies it, for children and other processes.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Its parent, if it has one.
+    pub fn parent(&self) -> Option<SpanId> {
+        self.parent
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its role in a remote call.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How it stands so far.
+    pub fn status(&self) -> Status {
+        Status { code: self.status, message: self.status_message.as_str().into() }
+    }
+
+    /// When it started, nanoseconds since 1970.
+    pub fn start_time_unix_nano(&mut self) -> u64 {
+        let nanos = self.start.unix_nanos(&fastant::Anchor::new());
+        // What was told once stays true.
+        self.start = Stamp::Said(nanos);
+        nanos
+    }
+
+    /// Sets an attribute; a key that is set again gets the new value.
+    #[inline]
+    pub fn set(&mut self, key: &str, value: ValueRef<'_>) {
+        self.attributes.set(&self.recorder.settings().limits, key, value);
+    }
+
+    /// Gives it another name.
+    pub fn rename(&mut self, name: &str) {
+        self.name.clear();
+        self.name.push_str(name);
+    }
+
+    /// Adds an event, now unless a time is given.
+    pub fn event(&mut self, name: &str, time: Option<u64>, attributes: &Attributes) {
+        let limits = self.recorder.settings().limits;
+        if self.events.admit(limits.events) {
+            let mut own = Fields::new(Owner::Event);
+            own.set_all(&limits.of_parts(), attributes);
+            let time = time.unwrap_or_else(unix_nanos);
+            put_event(&mut self.events.bytes, time, name, own.bytes(), own.dropped());
+        }
+    }
+
+    /// Adds an edge to another span.
+    pub fn link(&mut self, to: &SpanContext, is_remote: bool, attributes: &Attributes) {
+        let limits = self.recorder.settings().limits;
+        if self.links.admit(limits.links) {
+            let mut own = Fields::new(Owner::Link);
+            own.set_all(&limits.of_parts(), attributes);
+            put_link(&mut self.links.bytes, to, is_remote, own.bytes(), own.dropped());
+        }
+    }
+
+    /// Says how it ended. As OpenTelemetry has it, "unset" changes nothing and "ok" is final.
+    pub fn set_status(&mut self, code: StatusCode, message: &str) {
+        if code == StatusCode::Unset || self.status == StatusCode::Ok {
+            return;
+        }
+        self.status = code;
+        self.status_message.clear();
+        if code == StatusCode::Error {
+            self.status_message.push_str(message);
+        }
+    }
+
+    /// Writes it as it is, ending at `end`.
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, anchor: &fastant::Anchor, end: Stamp) {
+        if let Some(Shared { attributes: Some(inherited), .. }) = self.context.shared.as_deref() {
+            self.attributes.inherit(&self.recorder.settings().limits, inherited);
+        }
+        put_span(
+            out,
+            &SpanParts {
+                context: &self.context.span,
+                parent: self.parent,
+                parent_is_remote: self.parent_is_remote,
+                name: &self.name,
+                kind: self.kind,
+                start_time_unix_nano: self.start.unix_nanos(anchor),
+                end_time_unix_nano: end.unix_nanos(anchor),
+                attributes: self.attributes.bytes(),
+                dropped_attributes_count: self.attributes.dropped(),
+                events: &self.events.bytes,
+                dropped_events_count: self.events.dropped,
+                links: &self.links.bytes,
+                dropped_links_count: self.links.dropped,
+                status: self.status,
+                status_message: &self.status_message,
+            },
+        );
+    }
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = &self.context.span;
+        f.debug_struct("Recording").field("name", &self.name).field("span", span).finish()
+    }
+}

@@ -1,0 +1,294 @@
+//! Spans as an application holds them.
+
+use std::error::Error;
+use std::marker::PhantomData;
+
+use spanwise_model::span::StatusCode;
+use spanwise_model::{Attributes, Kind};
+
+use crate::context::Context;
+use crate::recorder::{Recorder, Started};
+use crate::recording::{Recording, Start};
+use crate::thread;
+use crate::value::ToValue;
+
+/// A span. It ends when it is dropped.
+///
+/// It is nobody's parent by itself: [`enter`](Span::enter) it, or put a future
+/// [into it](crate::future::InSpan::in_span).
+#[derive(Debug)]
+#[must_use = "a span ends when it is dropped"]
+pub struct Span(State);
+
+/// What is behind a span.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Nothing: there is no recorder.
+    Off,
+    /// Only a context: the trace is not recorded, or the span is not ours.
+    Passing(Context),
+    Recording(Box<Recording>),
+    /// It was left while spans inside it were not.
+    Left,
+}
+
+impl State {
+    #[inline]
+    pub fn context(&self) -> Option<&Context> {
+        match self {
+            State::Off | State::Left => None,
+            State::Passing(context) => Some(context),
+            State::Recording(recording) => Some(recording.context()),
+        }
+    }
+
+    fn recording(&mut self) -> Option<&mut Recording> {
+        match self {
+            State::Recording(recording) => Some(recording),
+            _ => None,
+        }
+    }
+}
+
+/// Starts a span below the current one, or a new trace.
+///
+/// Before [`init`](crate::init) it does nothing and costs next to nothing.
+#[inline]
+pub fn span(name: &str) -> Span {
+    start(&Start::named(name))
+}
+
+/// Starts a span with more than a name, below the current one or as a new trace.
+#[inline]
+pub fn start(how: &Start<'_>) -> Span {
+    let started = thread::with(|thread| thread.start_here(how)).flatten();
+    Span::from_started(started)
+}
+
+/// Starts a span below another one: of another thread, or of another process.
+pub fn span_below(parent: &Context, name: &str) -> Span {
+    let Some(recorder) = thread::default() else { return Span(State::Off) };
+    Span::from_started(Some(recorder.start(&Start::named(name), Some(parent))))
+}
+
+/// The current span's context, to be handed to other threads and processes.
+pub fn current_context() -> Option<Context> {
+    thread::with(|thread| thread.current().cloned()).flatten()
+}
+
+/// The current span, for code that did not start it.
+pub fn current() -> Current {
+    Current(PhantomData)
+}
+
+/// The innermost span that this thread is in. See [`current`].
+#[derive(Clone, Copy, Debug)]
+pub struct Current(PhantomData<*const ()>);
+
+/// A span that the thread is in, until this is dropped, which ends it.
+#[derive(Debug)]
+#[must_use = "the span is left, and ends, when this is dropped"]
+pub struct Entered {
+    depth: usize,
+    // Threads are in spans one by one.
+    not_send: PhantomData<*const ()>,
+}
+
+macro_rules! record {
+    ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) |$recording:ident| $body:expr;)*) => {
+        impl Span {
+            $($(#[$doc])* #[inline] pub fn $name(&mut self, $($argument: $type),*) -> &mut Self {
+                if let Some($recording) = self.0.recording() { $body; }
+                self
+            })*
+        }
+
+        impl Entered {
+            $($(#[$doc])* #[inline] pub fn $name(&self, $($argument: $type),*) -> &Self {
+                self.with(|$recording| $body);
+                self
+            })*
+        }
+
+        impl Current {
+            $($(#[$doc])* #[inline] pub fn $name(&self, $($argument: $type),*) -> &Self {
+                self.with(|$recording| $body);
+                self
+            })*
+        }
+    };
+}
+
+record! {
+    /// Sets an attribute; a key that is set again gets the new value.
+    fn set(key: &str, value: impl ToValue) |recording| value.with(|value| recording.set(key, value));
+    /// Gives it another name.
+    fn rename(name: &str) |recording| recording.rename(name);
+    /// Adds an event with attributes.
+    fn event(name: &str, attributes: &Attributes) |recording| recording.event(name, None, attributes);
+    /// Records that it failed, with the error and what caused it.
+    fn error(error: &dyn Error) |recording| record_error(recording, error);
+    /// Records that it failed, in a few words.
+    fn failed(reason: &str) |recording| recording.set_status(StatusCode::Error, reason);
+    /// Records that it went well, whatever is said later.
+    fn ok() |recording| recording.set_status(StatusCode::Ok, "");
+    /// Adds an edge to a span that is not its parent.
+    fn link(to: &Context) |recording| recording.link(&to.span, to.is_remote, &Attributes::default());
+}
+
+impl Span {
+    fn from_started(started: Option<Started>) -> Self {
+        Span(match started {
+            None => State::Off,
+            Some(Started::Unsampled(context)) => State::Passing(context),
+            Some(Started::Recording(recording)) => State::Recording(recording),
+        })
+    }
+
+    /// Stands for a span of another thread or process: spans started inside it are below that one.
+    pub fn remote(context: Context) -> Self {
+        Span(State::Passing(context))
+    }
+
+    /// Whether what is set on it goes anywhere: worth asking before costly work.
+    pub fn is_recording(&self) -> bool {
+        matches!(self.0, State::Recording(_))
+    }
+
+    /// What identifies it; `None` where tracing is off.
+    pub fn context(&self) -> Option<&Context> {
+        self.0.context()
+    }
+
+    /// Makes it the current span of this thread.
+    #[inline]
+    pub fn enter(mut self) -> Entered {
+        let state = std::mem::replace(&mut self.0, State::Off);
+        enter(state)
+    }
+
+    /// Makes it the current span while `work` runs, then ends it.
+    #[inline]
+    pub fn in_scope<R>(self, work: impl FnOnce() -> R) -> R {
+        let _entered = self.enter();
+        work()
+    }
+
+    /// Ends it at this time, nanoseconds since 1970.
+    pub fn end_at(mut self, time: u64) {
+        if let State::Recording(recording) = std::mem::replace(&mut self.0, State::Off) {
+            Recorder::end(recording, Some(time));
+        }
+    }
+
+    /// Makes it the current span of this thread for a while.
+    pub(crate) fn lend(&mut self) -> Entered {
+        enter(std::mem::replace(&mut self.0, State::Off))
+    }
+
+    /// Takes it back after [`lend`](Span::lend).
+    pub(crate) fn take_back(&mut self, entered: Entered) {
+        self.0 = entered.leave();
+    }
+}
+
+impl Drop for Span {
+    #[inline]
+    fn drop(&mut self) {
+        if let State::Recording(recording) = std::mem::replace(&mut self.0, State::Off) {
+            Recorder::end(recording, None);
+        }
+    }
+}
+
+#[inline]
+fn enter(state: State) -> Entered {
+    let depth = thread::with(|thread| {
+        thread.entered.push(state);
+        thread.entered.len()
+    });
+    // A depth of zero is left without effect.
+    Entered { depth: depth.unwrap_or_default(), not_send: PhantomData }
+}
+
+impl Entered {
+    /// Leaves it without ending it.
+    pub fn exit(self) -> Span {
+        Span(self.leave())
+    }
+
+    #[inline]
+    fn leave(self) -> State {
+        let state = leave(self.depth);
+        std::mem::forget(self);
+        state
+    }
+
+    fn with(&self, work: impl FnOnce(&mut Recording)) {
+        thread::with(|thread| {
+            let at = self.depth.checked_sub(1)?;
+            thread.entered.get_mut(at)?.recording().map(work)
+        });
+    }
+}
+
+/// Takes the span at this depth, counted from one, off the thread's stack.
+#[inline]
+fn leave(depth: usize) -> State {
+    let left = thread::with(|thread| {
+        let Some(at) = depth.checked_sub(1).filter(|at| *at < thread.entered.len()) else {
+            return State::Off;
+        };
+        let state = std::mem::replace(&mut thread.entered[at], State::Left);
+        while matches!(thread.entered.last(), Some(State::Left)) {
+            thread.entered.pop();
+        }
+        state
+    });
+    left.unwrap_or(State::Off)
+}
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        drop(Span(leave(self.depth)));
+    }
+}
+
+impl Current {
+    /// Whether what is set on it goes anywhere.
+    pub fn is_recording(&self) -> bool {
+        thread::with(|thread| innermost(&mut thread.entered).is_some()).unwrap_or_default()
+    }
+
+    fn with(&self, work: impl FnOnce(&mut Recording)) {
+        thread::with(|thread| innermost(&mut thread.entered).map(work));
+    }
+}
+
+fn innermost(entered: &mut [State]) -> Option<&mut Recording> {
+    entered.iter_mut().rev().find(|state| state.context().is_some())?.recording()
+}
+
+/// OpenTelemetry's event of an exception, and the status.
+fn record_error(recording: &mut Recording, error: &dyn Error) {
+    let message = error.to_string();
+    let mut attributes = Attributes::default();
+    attributes.push("exception.message", message.clone());
+    let causes: Vec<_> = std::iter::successors(error.source(), |cause| (*cause).source())
+        .map(ToString::to_string)
+        .collect();
+    if !causes.is_empty() {
+        attributes.push("exception.stacktrace", format!("{message}\ncaused by: {}", causes.join("\ncaused by: ")));
+    }
+    recording.event("exception", None, &attributes);
+    recording.set_status(StatusCode::Error, &message);
+}
+
+impl<'a> Start<'a> {
+    /// The same with another role in a remote call.
+    #[must_use]
+    pub fn kind(self, kind: Kind) -> Self {
+        Start { kind, ..self }
+    }
+}

@@ -1,0 +1,257 @@
+//! What each thread has of its own: the spans it is in, a place for those that ended, ids.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock};
+
+use fastant::Anchor;
+use spanwise_model::propagate::{SpanContext, TraceFlags, TraceState};
+
+use crate::clock::Stamp;
+use crate::context::Context;
+use crate::fork;
+use crate::ids::Ids;
+use crate::intake::{Chunk, Intake, Slot};
+use crate::recorder::{Recorder, Started};
+use crate::recording::{Recording, Start};
+use crate::sampler::keeps;
+use crate::span::State;
+
+/// Recordings that a thread keeps for its next spans.
+const POOL: usize = 64;
+
+thread_local! {
+    static THREAD: RefCell<Thread> = const { RefCell::new(Thread::new()) };
+}
+
+/// The recorder of [`crate::span`] and its version, so that threads notice a new one.
+static DEFAULT: RwLock<Option<Arc<Recorder>>> = RwLock::new(None);
+static VERSION: AtomicU64 = AtomicU64::new(0);
+
+/// Sets the recorder of spans that name none.
+pub(crate) fn set_default(recorder: Option<Arc<Recorder>>) {
+    *DEFAULT.write().unwrap_or_else(PoisonError::into_inner) = recorder;
+    VERSION.fetch_add(1, Relaxed);
+}
+
+/// The recorder of spans that name none.
+pub(crate) fn default() -> Option<Arc<Recorder>> {
+    DEFAULT.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Works with the calling thread's own. `None` while the thread is ending.
+#[inline]
+pub(crate) fn with<R>(work: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+    THREAD.try_with(|thread| thread.try_borrow_mut().ok().map(|mut thread| work(&mut thread)))
+        .ok()
+        .flatten()
+}
+
+/// See the module.
+pub(crate) struct Thread {
+    ids: Ids,
+    /// One for each recorder that was used here.
+    places: Vec<Place>,
+    /// The spans that this thread is in, innermost last.
+    pub entered: Vec<State>,
+    default: Option<Arc<Recorder>>,
+    version: u64,
+    forks: u64,
+}
+
+/// A recorder's things in one thread.
+struct Place {
+    recorder: Arc<Recorder>,
+    intake: Arc<Intake>,
+    slot: Arc<Slot>,
+    pool: Vec<Box<Recording>>,
+    anchor: Anchor,
+}
+
+impl Thread {
+    const fn new() -> Self {
+        Thread {
+            ids: Ids::unseeded(),
+            places: Vec::new(),
+            entered: Vec::new(),
+            default: None,
+            version: 0,
+            forks: 0,
+        }
+    }
+
+    /// The context that new spans are below.
+    #[inline]
+    pub fn current(&self) -> Option<&Context> {
+        self.entered.iter().rev().find_map(State::context)
+    }
+
+    /// Starts a span of the default recorder below the current one.
+    #[inline]
+    pub fn start_here(&mut self, start: &Start<'_>) -> Option<Started> {
+        let version = VERSION.load(Relaxed);
+        if self.version != version {
+            self.version = version;
+            self.default = default();
+        }
+        let recorder = Arc::as_ptr(self.default.as_ref()?);
+        let at = self.places.iter().position(|place| Arc::as_ptr(&place.recorder) == recorder);
+        let at = match at {
+            Some(at) if self.forks == fork::count() => at,
+            _ => self.make_place(&self.default.clone()?),
+        };
+        let Thread { ids, places, entered, .. } = self;
+        let parent = entered.iter().rev().find_map(State::context);
+        Some(places[at].start(ids, start, parent))
+    }
+
+    #[inline]
+    pub fn start(
+        &mut self,
+        recorder: &Arc<Recorder>,
+        start: &Start<'_>,
+        parent: Option<&Context>,
+    ) -> Started {
+        let at = self.place(recorder);
+        self.places[at].start(&mut self.ids, start, parent)
+    }
+
+    /// Ends a span. Returns the recorder if its thread has to be woken up.
+    #[inline]
+    fn end(&mut self, recording: Box<Recording>, end: Stamp) -> Option<Arc<Recorder>> {
+        let at = self.place(&recording.recorder);
+        self.places[at].end(recording, end)
+    }
+
+    #[inline]
+    fn place(&mut self, recorder: &Arc<Recorder>) -> usize {
+        let known = self.places.iter().position(|place| Arc::ptr_eq(&place.recorder, recorder));
+        match known {
+            Some(at) if self.forks == fork::count() => at,
+            _ => self.make_place(recorder),
+        }
+    }
+
+    #[cold]
+    fn make_place(&mut self, recorder: &Arc<Recorder>) -> usize {
+        let forks = fork::count();
+        if self.forks != forks {
+            // What was recorded here before the fork is the parent's to deliver.
+            self.forks = forks;
+            self.ids = Ids::unseeded();
+            self.places.clear();
+        }
+        self.places.retain(|place| !place.recorder.is_shut_down());
+        let intake = Arc::clone(recorder.intake());
+        self.places.push(Place {
+            slot: intake.slot(),
+            intake,
+            recorder: Arc::clone(recorder),
+            pool: Vec::new(),
+            anchor: Anchor::new(),
+        });
+        self.places.len() - 1
+    }
+}
+
+impl Place {
+    #[inline]
+    fn start(&mut self, ids: &mut Ids, start: &Start<'_>, parent: Option<&Context>) -> Started {
+        let context = match parent {
+            Some(parent) => Context {
+                span: parent.span.child(ids.span_id(), parent.is_sampled()),
+                is_remote: false,
+                shared: parent.shared.clone(),
+            },
+            None => self.root(ids, start),
+        };
+        if !context.is_sampled() || self.recorder.is_shut_down() {
+            return Started::Unsampled(context);
+        }
+        let started = self.slot.started.load(Relaxed);
+        self.slot.started.store(started + 1, Relaxed);
+        let mut recording = match self.pool.pop() {
+            Some(recording) => recording,
+            None => Box::new(Recording::unused(Arc::clone(&self.recorder), context.clone())),
+        };
+        recording.begin(start, context, parent);
+        Started::Recording(recording)
+    }
+
+    /// A new trace, and whether it is recorded.
+    #[inline]
+    fn root(&mut self, ids: &mut Ids, start: &Start<'_>) -> Context {
+        let mut span = SpanContext {
+            trace_id: ids.trace_id(),
+            span_id: ids.span_id(),
+            flags: TraceFlags::RANDOM,
+            trace_state: TraceState::default(),
+        };
+        let sampled = match self.recorder.threshold() {
+            Some(threshold) => keeps(threshold, &span.trace_id),
+            None => self.recorder.ask(&span, start.name),
+        };
+        span.flags = span.flags.with_sampled(sampled);
+        Context { span, is_remote: false, shared: None }
+    }
+
+    #[inline]
+    fn end(&mut self, mut recording: Box<Recording>, end: Stamp) -> Option<Arc<Recorder>> {
+        if self.recorder.is_shut_down() {
+            self.intake.counts.after_shutdown.fetch_add(1, Relaxed);
+            return None;
+        }
+        let scope = recording.scope;
+        let needs_wake = self.intake.push(&self.slot, scope, |out, is_first| {
+            if is_first {
+                // The counter drifts against the wall clock, so they are compared now and then.
+                self.anchor = Anchor::new();
+            }
+            recording.write(out, &self.anchor, end);
+        });
+        recording.clear();
+        if self.pool.len() < POOL {
+            self.pool.push(recording);
+        }
+        needs_wake.then(|| Arc::clone(&self.recorder))
+    }
+}
+
+/// Ends a span, wherever it started.
+#[inline]
+pub(crate) fn end(recording: Box<Recording>, end: Stamp) {
+    let mut recording = Some(recording);
+    let to_wake = with(|thread| recording.take().and_then(|recording| thread.end(recording, end)));
+    if let Some(recorder) = to_wake.flatten() {
+        recorder.wake_up();
+    }
+    if let Some(recording) = recording {
+        end_alone(recording, end);
+    }
+}
+
+/// Ends a span while the thread is ending, or while it is in a sampler.
+#[cold]
+fn end_alone(mut recording: Box<Recording>, end: Stamp) {
+    let recorder = Arc::clone(&recording.recorder);
+    let mut chunk = Chunk::default();
+    chunk.push(recording.scope, |out| recording.write(out, &Anchor::new(), end));
+    recorder.submit(chunk);
+}
+
+/// A span that is not recorded, for where no span can be.
+#[cold]
+pub(crate) fn start_unsampled(parent: Option<&Context>) -> Started {
+    let mut ids = Ids::unseeded();
+    Started::Unsampled(parent.cloned().unwrap_or_else(|| Context {
+        span: SpanContext {
+            trace_id: ids.trace_id(),
+            span_id: ids.span_id(),
+            flags: TraceFlags::RANDOM,
+            trace_state: TraceState::default(),
+        },
+        is_remote: false,
+        shared: None,
+    }))
+}
