@@ -5,9 +5,10 @@ use bytes::Bytes;
 use crate::Str;
 
 /// A typed value: what OTLP calls `AnyValue`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// An `AnyValue` with nothing set.
+    #[default]
     Null,
     /// UTF-8 text.
     String(Str),

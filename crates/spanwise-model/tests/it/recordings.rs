@@ -10,7 +10,7 @@ use spanwise_model::wire::otlp;
 use spanwise_model::{Batch, Span};
 
 /// The folder of recordings, which only development machines have.
-fn recordings() -> Option<PathBuf> {
+pub fn recordings() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/traces");
     if !folder.is_dir() {
         println!("{} is absent: nothing to compare with", folder.display());

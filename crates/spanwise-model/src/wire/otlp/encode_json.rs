@@ -1,10 +1,9 @@
 //! OTLP in JSON, as its specification writes it: ids in hex, enumerations as numbers, 64-bit
 //! integers as strings, default values left out.
 
-use std::fmt::{Display, Write};
-
 use super::{ResourceRecords, group};
 use crate::wire::base64;
+use crate::wire::json_writer::Object;
 use crate::{Attributes, Event, Link, LogEvent, Resource, Scope, Span, Status, Value};
 
 /// Writes an `ExportTraceServiceRequest` (which is also a `TracesData`) in JSON. Neighbouring
@@ -141,106 +140,4 @@ fn double(out: &mut Object<'_>, number: f64) {
     } else {
         out.quoted(key, if number > 0.0 { "Infinity" } else { "-Infinity" });
     }
-}
-
-/// A JSON object that is being written. Methods named after OTLP's types leave defaults out.
-struct Object<'a> {
-    json: &'a mut String,
-    is_empty: bool,
-}
-
-impl Object<'_> {
-    fn write(json: &mut String, fields: impl FnOnce(&mut Object<'_>)) {
-        json.push('{');
-        fields(&mut Object { json, is_empty: true });
-        json.push('}');
-    }
-
-    fn key(&mut self, key: &str) {
-        if !std::mem::take(&mut self.is_empty) {
-            self.json.push(',');
-        }
-        self.json.push('"');
-        self.json.push_str(key);
-        self.json.push_str("\":");
-    }
-
-    fn object(&mut self, key: &str, fields: impl FnOnce(&mut Object<'_>)) {
-        self.key(key);
-        Object::write(self.json, fields);
-    }
-
-    fn list<T>(&mut self, key: &str, items: &[T], fields: impl Fn(&mut Object<'_>, &T)) {
-        if items.is_empty() {
-            return;
-        }
-        self.key(key);
-        for (position, item) in items.iter().enumerate() {
-            self.json.push(if position == 0 { '[' } else { ',' });
-            Object::write(self.json, |out| fields(out, item));
-        }
-        self.json.push(']');
-    }
-
-    fn text(&mut self, key: &str, text: &str) {
-        if !text.is_empty() {
-            self.string(key, text);
-        }
-    }
-
-    fn number(&mut self, key: &str, number: u32) {
-        if number != 0 {
-            self.raw(key, number);
-        }
-    }
-
-    fn time(&mut self, key: &str, nanos: u64) {
-        if nanos != 0 {
-            self.quoted(key, nanos);
-        }
-    }
-
-    fn string(&mut self, key: &str, text: &str) {
-        self.key(key);
-        self.json.push('"');
-        escape(self.json, text);
-        self.json.push('"');
-    }
-
-    /// A value that is valid JSON as it prints.
-    fn raw(&mut self, key: &str, value: impl Display) {
-        self.key(key);
-        write_to(self.json, format_args!("{value}"));
-    }
-
-    /// A value that needs quotes but no escapes.
-    fn quoted(&mut self, key: &str, value: impl Display) {
-        self.key(key);
-        write_to(self.json, format_args!("\"{value}\""));
-    }
-}
-
-fn escape(json: &mut String, text: &str) {
-    let mut copied = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        json.push_str(&text[copied..at]);
-        copied = at + 1;
-        match byte {
-            b'"' => json.push_str("\\\""),
-            b'\\' => json.push_str("\\\\"),
-            b'\n' => json.push_str("\\n"),
-            b'\r' => json.push_str("\\r"),
-            b'\t' => json.push_str("\\t"),
-            control => write_to(json, format_args!("\\u{control:04x}")),
-        }
-    }
-    json.push_str(&text[copied..]);
-}
-
-fn write_to(json: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _ = json.write_fmt(text);
 }

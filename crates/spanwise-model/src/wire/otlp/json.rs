@@ -35,7 +35,7 @@ pub fn check_metrics_json(body: &[u8]) -> Result<usize, DecodeError> {
 
 fn decode(body: &[u8], signal: Signal) -> Result<(Batch, usize), DecodeError> {
     let copy = Bytes::copy_from_slice(body);
-    let text = utf8::slice(&copy, 0..copy.len()).ok_or_else(|| not_utf8(body))?;
+    let text = utf8::slice(&copy, 0..copy.len()).ok_or_else(|| DecodeError::not_utf8(body))?;
     let mut reading = Reading {
         text: &text,
         draft: Draft::new(signal),
@@ -48,27 +48,8 @@ fn decode(body: &[u8], signal: Signal) -> Result<(Batch, usize), DecodeError> {
     Object { message: &mut Request, reading: &mut reading }
         .deserialize(&mut json)
         .and_then(|()| json.end())
-        .map_err(|error| decode_error(&text, &error))?;
+        .map_err(|error| DecodeError::of_json(&text, &error))?;
     Ok((reading.draft.batch, reading.data_points))
-}
-
-fn not_utf8(body: &[u8]) -> DecodeError {
-    let valid = body.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
-    DecodeError::new(valid, "is not UTF-8")
-}
-
-/// The error with its place as an offset, and without the text of the request that serde quotes.
-fn decode_error(text: &str, error: &serde_json::Error) -> DecodeError {
-    let line_start: usize =
-        text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let message = error.to_string();
-    let reason = message.rfind(" at line ").map_or(&*message, |place| &message[..place]);
-    let quoted = reason.split_once(" \"").zip(reason.rsplit_once("\", "));
-    let reason = match quoted {
-        Some(((before, _), (_, after))) => format!("{before}, {after}"),
-        None => reason.to_owned(),
-    };
-    DecodeError::new(line_start + error.column(), reason)
 }
 
 /// What is known while a request is being read.

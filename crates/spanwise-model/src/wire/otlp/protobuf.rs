@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::fields::{Fault, Fields, Wire, fault};
 use super::{DecodeError, Draft, Ids, MAX_VALUE_DEPTH, Signal, fill_gaps};
 use crate::span::StatusCode;
-use crate::wire::{names, utf8};
+use crate::wire::names;
 use crate::{
     Attribute, Attributes, Batch, Event, Kind, Link, LogEvent, Resource, Scope, Span, SpanId,
     Status, Str, TraceId, Value,
@@ -399,7 +399,7 @@ impl<'b> Decoder<'b> {
             }
         }
         match last {
-            Some((1, Wire::Bytes(range))) => *value = self.text_value(range),
+            Some((1, Wire::Bytes(range))) => *value = self.draft.text_value(self.body, range),
             Some((2, Wire::Varint(truth))) => *value = Value::Bool(truth != 0),
             Some((_, Wire::Varint(number))) => *value = Value::Int(number as i64),
             Some((_, Wire::Fixed64(bits))) => *value = Value::Double(f64::from_bits(bits)),
@@ -448,28 +448,9 @@ impl<'b> Decoder<'b> {
         at(offset, self.draft.charge::<T>(count))
     }
 
-    /// A text that has to be one (a name, a key): bad bytes are replaced.
     #[inline]
     fn text(&mut self, range: Range<usize>, what: &str) -> Str {
-        self.utf8(range.clone()).unwrap_or_else(|| {
-            self.draft.repairs.note_invalid_utf8(what);
-            String::from_utf8_lossy(&self.body[range]).into_owned().into()
-        })
-    }
-
-    /// A string value; one that is not UTF-8 is kept as bytes.
-    fn text_value(&mut self, range: Range<usize>) -> Value {
-        if let Some(text) = self.utf8(range.clone()) {
-            return Value::String(text);
-        }
-        let message = "a string value is not UTF-8; it is kept as bytes";
-        self.draft.repairs.note("invalid_utf8", message);
-        Value::Bytes(self.body.slice(range))
-    }
-
-    #[inline]
-    fn utf8(&self, range: Range<usize>) -> Option<Str> {
-        utf8::slice(self.body, range)
+        self.draft.text(self.body, range, what)
     }
 }
 

@@ -2,6 +2,8 @@ use bytes::Bytes;
 
 use super::encode::Writer;
 use super::*;
+use crate::wire::draft::MAX_REPAIRS;
+use crate::{Batch, Span, SpanId};
 use crate::{Kind, span::StatusCode};
 
 /// A request with one span, whose fields `span` writes after valid ids.
