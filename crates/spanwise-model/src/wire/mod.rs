@@ -5,6 +5,7 @@
 //! each of them loses is said in its module.
 
 pub mod base64;
+pub mod datadog;
 mod draft;
 mod fit;
 pub mod jaeger;
@@ -12,6 +13,7 @@ mod json_writer;
 mod lift;
 mod names;
 pub mod otlp;
+mod tags;
 mod text_form;
 mod utf8;
 pub mod zipkin;

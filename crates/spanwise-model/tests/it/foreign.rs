@@ -1,6 +1,7 @@
 //! Formats other than OTLP: what they keep comes back, what real clients sent is understood, and
 //! bytes that nobody meant well are survived.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 use spanwise_model::span::StatusCode;
 use spanwise_model::tree::tree_with_attributes;
+use spanwise_model::wire::datadog::{self, Tracer};
 use spanwise_model::wire::{DecodeError, jaeger, zipkin};
 use spanwise_model::{Attributes, Batch, Event, Kind, Resource, Scope, Span, Value};
 
@@ -194,6 +196,12 @@ proptest! {
     }
 
     #[test]
+    fn spans_survive_datadog(spans in spans()) {
+        let payload = datadog::encode(&spans);
+        assert_all_same(&spans, &[datadog::decode_v04(payload.body.into(), Tracer::default()).unwrap()], 1);
+    }
+
+    #[test]
     fn datagrams_stay_within_any_limit(spans in spans(), limit in 200..2000_usize) {
         let sent = jaeger::encode_datagrams(&spans, limit);
         let mut n_spans = sent.dropped;
@@ -220,8 +228,19 @@ fn formats() -> Vec<(Decode, &'static [u8])> {
             jaeger::decode_datagram,
             include_bytes!("../../../../testdata/jaeger/opentelemetry-python.udp"),
         ),
+        (
+            |body| datadog::decode_v04(body, TRACER),
+            include_bytes!("../../../../testdata/datadog/ddtrace.v0.4.msgpack"),
+        ),
+        (
+            |body| datadog::decode_v05(body, TRACER),
+            include_bytes!("../../../../testdata/datadog/ddtrace.v0.5.msgpack"),
+        ),
+        (|body| datadog::decode_v07(body, TRACER), b"\x81\xa6chunks\x90"),
     ]
 }
+
+const TRACER: Tracer<'_> = Tracer { language: "python", version: "4.16.0", container_id: "" };
 
 fn survive(decode: Decode, body: &[u8]) {
     if let Err(error) = decode(Bytes::copy_from_slice(body)) {
@@ -298,6 +317,12 @@ fn a_python_application_over_zipkin() {
 #[test]
 fn a_python_application_over_jaeger() {
     let (decode, body) = formats()[1];
+    insta::assert_snapshot!(draw(&decode(Bytes::from_static(body)).unwrap()));
+}
+
+#[test]
+fn a_python_application_with_datadogs_tracer() {
+    let (decode, body) = formats()[3];
     insta::assert_snapshot!(draw(&decode(Bytes::from_static(body)).unwrap()));
 }
 
@@ -385,6 +410,61 @@ fn recorded_zipkin_is_read_whole() {
             let is_error = usize::from(theirs["tags"].get("error").is_some());
             assert!(span.attributes.len() + is_error >= n_tags, "{}", path.display());
             assert_eq!(span.status.code == StatusCode::Error, is_error == 1);
+        }
+    }
+}
+
+/// Compares spans with what another implementation read: chunks of Datadog's spans.
+fn assert_datadog_alike(batch: &Batch, theirs: &[Json]) {
+    let theirs: Vec<&Json> = theirs.iter().flat_map(|chunk| chunk.as_array().unwrap()).collect();
+    assert_eq!((batch.spans.len(), batch.rejected.len()), (theirs.len(), 0));
+    let ids = |span: &Json| (span["trace_id"].as_u64(), span["span_id"].as_u64());
+    let theirs: HashMap<_, _> = theirs.into_iter().map(|span| (ids(span), span)).collect();
+    for span in &batch.spans {
+        let trace_id = u128::from_be_bytes(*span.trace_id.as_bytes()) as u64;
+        let span_id = u64::from_be_bytes(*span.span_id.as_bytes());
+        let theirs = theirs[&(Some(trace_id), Some(span_id))];
+        let number = |key: &str| theirs[key].as_u64().unwrap_or_default();
+        let parent = span.parent_span_id.map_or(0, |id| u64::from_be_bytes(*id.as_bytes()));
+        assert_eq!(parent, number("parent_id"));
+        assert_eq!(span.start_time_unix_nano, number("start"));
+        assert_eq!(span.duration_ns(), number("duration"));
+        assert_eq!(span.status.code == StatusCode::Error, number("error") != 0);
+        let name = theirs["name"].as_str().filter(|name| !name.is_empty());
+        assert_eq!(span.attributes.str("datadog.name"), name);
+        for kind in ["meta", "metrics"] {
+            for (key, value) in theirs[kind].as_object().into_iter().flatten() {
+                let Some(found) = span.attributes.get(key) else { continue };
+                assert_eq!(floats(json(found)), floats(value.clone()), "{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn recorded_datadog_is_read_as_others_read_it() {
+    for path in recorded("captured/ddtrace-v0.4", "msgpack") {
+        let theirs = fs::read(path.with_file_name("decoded.json")).unwrap();
+        let theirs: Vec<Json> = serde_json::from_slice(&theirs).unwrap();
+        let batch = datadog::decode_v04(fs::read(&path).unwrap().into(), TRACER).unwrap();
+        assert_datadog_alike(&batch, &theirs);
+        let links: usize = batch.spans.iter().map(|span| span.links.len()).sum();
+        assert_eq!(links, 1);
+    }
+    let json_files = recorded("datadog/v0.4-json", "json").into_iter();
+    let snapshots = json_files.flat_map(|path| -> Vec<Json> {
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    });
+    let chunks = snapshots.flat_map(|snapshot| snapshot["traces"].as_array().unwrap().clone());
+    let theirs: Vec<Json> = chunks.collect();
+    let versions: [(&str, Decode); 3] = [
+        ("datadog/v0.4-msgpack", |body| datadog::decode_v04(body, TRACER)),
+        ("datadog/v0.5-msgpack", |body| datadog::decode_v05(body, TRACER)),
+        ("datadog/v0.7-msgpack", |body| datadog::decode_v07(body, TRACER)),
+    ];
+    for (folder, decode) in versions {
+        for path in recorded(folder, "msgpack") {
+            assert_datadog_alike(&decode(fs::read(path).unwrap().into()).unwrap(), &theirs);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Spans to Zipkin JSON.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::LINK_PREFIX;
@@ -9,6 +8,7 @@ use super::decode::is_plain_annotation;
 use crate::span::StatusCode;
 use crate::wire::json_writer::{Object, quote};
 use crate::wire::lift::sink;
+use crate::wire::tags::Tags;
 use crate::wire::text_form::{text, write_json_map};
 use crate::{Attributes, Event, Kind, Link, Span, Value};
 
@@ -58,7 +58,7 @@ fn span(out: &mut Object<'_>, span: &Span) {
         out.raw("timestamp", event.time_unix_nano / 1000);
         out.string("value", &annotation(event));
     });
-    let tags = Tags::of(span);
+    let tags = tags(span);
     if !tags.entries.is_empty() {
         out.object("tags", |out| {
             for (key, value) in &tags.entries {
@@ -96,53 +96,34 @@ fn link_tag(link: &Link) -> String {
     tag
 }
 
-/// Tags with distinct keys, in order.
-#[derive(Default)]
-struct Tags<'s> {
-    entries: Vec<(Cow<'s, str>, Cow<'s, str>)>,
-    positions: HashMap<Cow<'s, str>, usize>,
-}
-
-impl<'s> Tags<'s> {
-    fn of(span: &'s Span) -> Self {
-        let mut tags = Tags::default();
-        for attribute in &span.resource.attributes {
-            if attribute.key != "service.name" {
-                tags.set(&*attribute.key, text(&attribute.value));
-            }
-        }
-        let is_error = span.status.code == StatusCode::Error;
-        for attribute in &span.attributes {
-            // The presence of this tag means failure, whatever it says.
-            let misleads = is_error || matches!(&*text(&attribute.value), "false" | "");
-            if attribute.key != "error" || !misleads {
-                tags.set(&*attribute.key, text(&attribute.value));
-            }
-        }
-        for (position, link) in span.links.iter().enumerate() {
-            tags.set(format!("{LINK_PREFIX}{position}"), link_tag(link));
-        }
-        for (key, value) in sink(span) {
-            tags.set(key, text(&value).into_owned());
-        }
-        if is_error {
-            tags.set("error", &*span.status.message);
-        } else if !span.status.message.is_empty() {
-            tags.set("otel.status_description", &*span.status.message);
-        }
-        tags
-    }
-
-    /// Later tags win over earlier ones of the same key.
-    fn set(&mut self, key: impl Into<Cow<'s, str>>, value: impl Into<Cow<'s, str>>) {
-        let (key, value) = (key.into(), value.into());
-        if let Some(position) = self.positions.get(&key) {
-            self.entries[*position].1 = value;
-        } else {
-            self.positions.insert(key.clone(), self.entries.len());
-            self.entries.push((key, value));
+/// Everything that Zipkin has no field for, as text. The span's own say wins over its resource's.
+fn tags(span: &Span) -> Tags<'_, Cow<'_, str>> {
+    let mut tags = Tags::default();
+    for attribute in &span.resource.attributes {
+        if attribute.key != "service.name" {
+            tags.set(&*attribute.key, text(&attribute.value));
         }
     }
+    let is_error = span.status.code == StatusCode::Error;
+    for attribute in &span.attributes {
+        // The presence of this tag means failure, whatever it says.
+        let misleads = is_error || matches!(&*text(&attribute.value), "false" | "");
+        if attribute.key != "error" || !misleads {
+            tags.set(&*attribute.key, text(&attribute.value));
+        }
+    }
+    for (position, link) in span.links.iter().enumerate() {
+        tags.set(format!("{LINK_PREFIX}{position}"), link_tag(link));
+    }
+    for (key, value) in sink(span) {
+        tags.set(key, text(&value).into_owned());
+    }
+    if is_error {
+        tags.set("error", &*span.status.message);
+    } else if !span.status.message.is_empty() {
+        tags.set("otel.status_description", &*span.status.message);
+    }
+    tags
 }
 
 /// Who was called: Zipkin draws its dependency graph from it.
