@@ -4,6 +4,7 @@ mod fields;
 mod histogram;
 mod live;
 mod spans;
+mod split;
 mod stats;
 mod traces;
 

@@ -50,6 +50,7 @@ pub use self::merge::merge;
 pub use self::open::Segment;
 pub use self::strings::StringColumn;
 pub use self::text::{Matcher, index_text, words};
+pub use self::traces::trace_hash;
 pub use self::write::write;
 
 /// The format written, and the only one read so far.

@@ -143,6 +143,11 @@ impl Segment {
         self.traces.column(column)
     }
 
+    /// The hash ([`trace_hash`](super::trace_hash)) of every trace, by ordinal.
+    pub fn trace_hashes(&self) -> Result<Vec<u64>, SegmentError> {
+        self.trace_index.hashes()
+    }
+
     /// The rows of the trace with this ordinal.
     pub fn trace_rows(&self, ordinal: u32) -> Result<Range<u32>, SegmentError> {
         let first_rows = self.trace_column(TraceColumn::FirstRow)?;

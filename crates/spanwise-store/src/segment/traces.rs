@@ -42,7 +42,7 @@ const COLUMNS: [TraceColumn; 6] = [
 ];
 
 /// Where a trace is looked for.
-fn trace_hash(project: &str, id: TraceId) -> u64 {
+pub fn trace_hash(project: &str, id: TraceId) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(id.as_bytes());
     hash.update(project.as_bytes());
@@ -219,6 +219,20 @@ impl TraceIndex {
             }
             entries = self.page(page)?;
         }
+    }
+
+    /// The hashes of all traces, by ordinal.
+    pub(super) fn hashes(&self) -> Result<Vec<u64>, SegmentError> {
+        let mut hashes = vec![0; self.n_entries as usize];
+        for page in 0..self.n_entries.div_ceil(PAGE_RECORDS) {
+            for entry in self.page(page)? {
+                match hashes.get_mut(entry.ordinal as usize) {
+                    Some(hash) => *hash = entry.hash,
+                    None => return Err(self.corrupt(format!("no trace {}", entry.ordinal))),
+                }
+            }
+        }
+        Ok(hashes)
     }
 
     fn page(&self, number: u64) -> Result<Vec<Entry>, SegmentError> {

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use spanwise_model::genai::{Cost, CostSource, Operation};
 use spanwise_model::summary::TraceSummary;
 use spanwise_model::{RowRole, StoredSpan, TraceId};
 
@@ -361,4 +362,28 @@ fn groups_beyond_the_most_frequent_are_one() {
     let series = stats(&places.snapshot, &query).unwrap();
     let found: Vec<_> = series.iter().map(|s| (s.group.as_deref(), s.points[0].1[0])).collect();
     assert_eq!(found, [(Some("a"), Some(14.0)), (None, Some(14.0))]);
+}
+
+/// Its parts are each far down the list, the whole is at the top.
+#[test]
+fn a_trace_in_several_places_stands_where_its_total_belongs() {
+    let costing = |trace: u64, span: u64, dollars: i64| {
+        let mut row = sample::plain_span(trace, span, "chat", 1000 * trace + span);
+        row.facts.operation = Some(Operation::Chat);
+        row.facts.usage.input = Some(dollars as u64);
+        row.facts.cost = Some(Cost { nano_usd: dollars, source: CostSource::Computed });
+        row
+    };
+    let single = |range: std::ops::Range<u64>| range.map(|trace| costing(trace, 1, 50));
+    let places = Places::new(vec![
+        single(10..20).chain([costing(1, 1, 20)]).collect(),
+        single(20..40).chain([costing(1, 2, 20), costing(2, 1, 49)]).collect(),
+        single(40..60).chain([costing(1, 3, 20), costing(2, 2, 0)]).collect(),
+    ]);
+    for sort in [Sort::Cost, Sort::Tokens] {
+        let all = places.all_pages(&Filter::All, sort, 7);
+        let numbers: Vec<i64> = all.iter().map(|summary| sorted_by(sort, summary)).collect();
+        let expected = [vec![60], vec![50; 50], vec![49]].concat();
+        assert_eq!(numbers, expected);
+    }
 }

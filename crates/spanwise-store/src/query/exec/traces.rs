@@ -5,7 +5,7 @@
 //! enough traces are known that start after the newest part still on offer, they are the answer.
 //! Other orders look at every matching trace's number first, then at the few at the top.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::sync::Arc;
 
 use spanwise_model::summary::TraceSummary;
@@ -16,13 +16,14 @@ use super::super::matches::tokens;
 use super::super::segment_filter::{SegmentFilter, Wanted};
 use super::super::{Detail, Page, QueryError, Sort, TimeRange, TraceQuery};
 use super::live::{LiveTraces, summary_of};
+use super::split::SplitTraces;
 use super::{N_THREADS, has_project, in_parallel, overlaps, to_i64};
 use crate::Snapshot;
 use crate::segment::{Segment, TraceColumn};
 
-/// Further traces that are looked at in orders other than time, in case parts of them lie
-/// elsewhere and move them.
-const SPARE: usize = 64;
+/// In orders other than time, so many traces are looked at one by one rather than to find out
+/// first which of them lie in several places.
+const FEW: usize = if cfg!(test) { 2 } else { 128 };
 
 /// A page of traces in which a span satisfies the filter.
 pub fn traces(snapshot: &Snapshot, query: &TraceQuery) -> Result<Page<TraceSummary>, QueryError> {
@@ -39,6 +40,9 @@ pub fn traces(snapshot: &Snapshot, query: &TraceQuery) -> Result<Page<TraceSumma
     }
     Ok(search.into_page())
 }
+
+/// Where a trace stands in an order other than time: its number and its start.
+type Place = (i64, i64);
 
 struct Search<'a> {
     snapshot: &'a Snapshot,
@@ -60,6 +64,8 @@ struct Found {
 /// A segment that may hold matching traces.
 struct Source<'a> {
     segment: &'a Segment,
+    /// Where it is in the snapshot.
+    position: usize,
     filter: SegmentFilter<'a>,
     starts: Arc<[i64]>,
     first_rows: Arc<[i64]>,
@@ -105,10 +111,9 @@ impl<'a> Search<'a> {
             found: BTreeMap::new(),
         };
         let time = search.part_times();
-        for segment in &snapshot.segments {
-            let meta = segment.meta();
-            if overlaps(meta, time)
-                && let Some(source) = Source::new(segment, query, meta.row_groups.len())?
+        for (position, segment) in snapshot.segments.iter().enumerate() {
+            if overlaps(segment.meta(), time)
+                && let Some(source) = Source::new(segment, position, query)?
             {
                 search.sources.push(source);
             }
@@ -218,17 +223,35 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Looks at everything, then takes those with the greatest numbers.
+    /// Looks at everything, then puts together the traces with the greatest numbers.
     fn by_number(&mut self, column: TraceColumn) -> Result<(), QueryError> {
+        let candidates = self.matching()?;
+        if candidates.len() <= FEW {
+            return self.resolve_all(&candidates);
+        }
+        let mut highest_first = self.by_highest_place(&candidates, column)?;
+        while !highest_first.is_empty() {
+            let n = self.n_wanted();
+            let top = std::iter::from_fn(|| highest_first.pop()).take(n);
+            let top: Vec<Candidate> = top.map(|(_, at)| candidates[at]).collect();
+            self.resolve_all(&top)?;
+            let next = highest_first.peek().map(|(place, _)| *place);
+            let decisive = self.found.keys().rev().nth(self.query.limit);
+            if decisive.is_some_and(|key| Some((key.value, key.start)) > next) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every matching part of a trace.
+    fn matching(&self) -> Result<Vec<Candidate>, QueryError> {
         let time = self.query.time;
-        let last = self.cursor.as_ref().map(|cursor| (cursor.last.value, cursor.last.start));
-        let on_page = |place: (i64, i64)| last.is_none_or(|last| place <= last);
-        let mut candidates: Vec<((i64, i64), Candidate)> = vec![];
+        let mut candidates: Vec<Candidate> = vec![];
         for (at, trace) in self.live.traces.iter().enumerate() {
             let in_time = (to_i64(time.from)..to_i64(time.to)).contains(&trace.start);
             if in_time && trace.matches(&self.query.filter) {
-                let value = trace.summary().map_or(i64::MIN, |s| number(column, &s));
-                candidates.push(((value, trace.start), Candidate::Live(at)));
+                candidates.push(Candidate::Live(at));
             }
         }
         let mut groups = vec![];
@@ -239,21 +262,42 @@ impl<'a> Search<'a> {
             self.sources[*source].matching_traces(*group, time)
         })?;
         for ((at, _), ordinals) in groups.iter().zip(matching) {
-            let source = &self.sources[*at];
-            let values = source.segment.trace_column(column)?;
-            candidates.extend(ordinals.into_iter().map(|ordinal| {
-                let place = (values[ordinal as usize], source.starts[ordinal as usize]);
-                (place, Candidate::Sealed(*at, ordinal))
-            }));
+            candidates.extend(ordinals.into_iter().map(|o| Candidate::Sealed(*at, o)));
         }
-        candidates.retain(|(place, _)| on_page(*place));
-        let enough = self.n_wanted() + SPARE;
-        if candidates.len() > enough {
-            candidates.select_nth_unstable_by_key(enough, |(place, _)| std::cmp::Reverse(*place));
-            candidates.truncate(enough);
-        }
-        let top: Vec<Candidate> = candidates.into_iter().map(|(_, candidate)| candidate).collect();
-        self.resolve_all(&top)
+        Ok(candidates)
+    }
+
+    /// Number and start of each candidate's trace, or what they are at most, with its index.
+    /// Without those that are on earlier pages for certain.
+    fn by_highest_place(
+        &self,
+        candidates: &[Candidate],
+        column: TraceColumn,
+    ) -> Result<BinaryHeap<(Place, usize)>, QueryError> {
+        let split = SplitTraces::find(self.snapshot, &self.live, &self.query.project)?;
+        let values = self.sources.iter().map(|source| source.segment.trace_column(column));
+        let values: Vec<Arc<[i64]>> = values.collect::<Result<_, _>>()?;
+        let at_most = |candidate: Candidate| match candidate {
+            Candidate::Live(at) => split.live(at, column),
+            Candidate::Sealed(at, o) => split.sealed(self.sources[at].position, o, column),
+        };
+        let exactly = |candidate: Candidate| match candidate {
+            Candidate::Live(at) => {
+                let trace = &self.live.traces[at];
+                (trace.summary().map_or(i64::MIN, |s| number(column, &s)), trace.start)
+            }
+            Candidate::Sealed(at, ordinal) => {
+                let ordinal = ordinal as usize;
+                (values[at][ordinal], self.sources[at].starts[ordinal])
+            }
+        };
+        let last = self.cursor.as_ref().map(|cursor| (cursor.last.value, cursor.last.start));
+        let on_page = |place: &Place| last.is_none_or(|last| *place <= last);
+        let place = |&candidate: &Candidate| {
+            at_most(candidate).or_else(|| Some(exactly(candidate)).filter(on_page))
+        };
+        let places = candidates.iter().enumerate();
+        Ok(places.filter_map(|(at, candidate)| Some((place(candidate)?, at))).collect())
     }
 
     fn resolve_all(&mut self, candidates: &[Candidate]) -> Result<(), QueryError> {
@@ -341,7 +385,7 @@ impl<'a> Search<'a> {
             if items.len() < limit {
                 last = Some(key);
                 items.push(found.summary);
-            } else if found.in_parts {
+            } else if found.in_parts && self.query.sort == Sort::StartTime {
                 carried.push(key.trace_id);
             }
         }
@@ -354,8 +398,8 @@ impl<'a> Source<'a> {
     /// `None` if no trace of the project is in the segment, or none can match.
     fn new(
         segment: &'a Segment,
+        position: usize,
         query: &'a TraceQuery,
-        n_groups: usize,
     ) -> Result<Option<Self>, QueryError> {
         let projects = &segment.meta().projects;
         let Some(project) = projects.iter().position(|name| **name == *query.project) else {
@@ -363,12 +407,13 @@ impl<'a> Source<'a> {
         };
         Ok(Some(Source {
             segment,
+            position,
             filter: SegmentFilter::new(segment, &query.project, &query.filter)?,
             starts: segment.trace_column(TraceColumn::Start)?,
             first_rows: segment.trace_column(TraceColumn::FirstRow)?,
             projects: segment.trace_column(TraceColumn::Project)?,
             project: project as i64,
-            n_groups,
+            n_groups: segment.meta().row_groups.len(),
             ready: vec![],
         }))
     }
