@@ -11,7 +11,9 @@ use spanwise_model::genai::{
 use spanwise_model::span::StatusCode;
 use spanwise_model::summary::TraceSummary;
 use spanwise_model::wire::base64;
-use spanwise_model::{Attributes, Event, Link, Scope, SpanId, StoredSpan, TraceId, Value, Warning};
+use spanwise_model::{
+    Attributes, Event, Link, Scope, Span, SpanId, StoredSpan, TraceId, Value, Warning,
+};
 use spanwise_store::query::SpanHit;
 
 /// The largest integer that every JSON reader keeps exact.
@@ -86,6 +88,7 @@ pub struct SpanHitJson<'a> {
     service: &'a str,
     kind: &'static str,
     status: &'static str,
+    is_error: bool,
     start_time_unix_nano: Nanos,
     duration_ns: Nanos,
     operation: Option<&'static str>,
@@ -108,6 +111,7 @@ impl<'a> From<&'a SpanHit> for SpanHitJson<'a> {
             service: &hit.service,
             kind: hit.kind.as_str(),
             status: hit.status.as_str(),
+            is_error: hit.is_error,
             start_time_unix_nano: Nanos(hit.start_time_unix_nano),
             duration_ns: Nanos(hit.duration_ns),
             operation: hit.operation.map(Operation::as_str),
@@ -122,9 +126,9 @@ impl<'a> From<&'a SpanHit> for SpanHitJson<'a> {
     }
 }
 
-/// A span as the waterfall draws it: no attributes, no messages.
+/// What a span begins with in every shape.
 #[derive(Serialize)]
-pub struct OutlineJson<'a> {
+struct HeadJson<'a> {
     span_id: SpanId,
     parent_span_id: Option<SpanId>,
     name: &'a str,
@@ -134,16 +138,11 @@ pub struct OutlineJson<'a> {
     duration_ns: Nanos,
     status: StatusJson<'a>,
     is_error: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    llm: Option<FactsJson<'a>>,
-    #[serde(skip_serializing_if = "slice_is_empty")]
-    warnings: &'a [Warning],
 }
 
-impl<'a> From<&'a StoredSpan> for OutlineJson<'a> {
-    fn from(stored: &'a StoredSpan) -> Self {
-        let span = &stored.span;
-        OutlineJson {
+impl<'a> From<&'a Span> for HeadJson<'a> {
+    fn from(span: &'a Span) -> Self {
+        HeadJson {
             span_id: span.span_id,
             parent_span_id: span.parent_span_id,
             name: &span.name,
@@ -153,6 +152,25 @@ impl<'a> From<&'a StoredSpan> for OutlineJson<'a> {
             duration_ns: Nanos(span.duration_ns()),
             status: StatusJson::new(span.status.code, &span.status.message),
             is_error: span.is_error(),
+        }
+    }
+}
+
+/// A span as the waterfall draws it: no attributes, no messages.
+#[derive(Serialize)]
+pub struct OutlineJson<'a> {
+    #[serde(flatten)]
+    head: HeadJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    llm: Option<FactsJson<'a>>,
+    #[serde(skip_serializing_if = "slice_is_empty")]
+    warnings: &'a [Warning],
+}
+
+impl<'a> From<&'a StoredSpan> for OutlineJson<'a> {
+    fn from(stored: &'a StoredSpan) -> Self {
+        OutlineJson {
+            head: HeadJson::from(&stored.span),
             llm: FactsJson::of(&stored.facts),
             warnings: &stored.warnings,
         }
@@ -162,15 +180,8 @@ impl<'a> From<&'a StoredSpan> for OutlineJson<'a> {
 /// A span with everything that is known of it.
 #[derive(Serialize)]
 pub struct SpanJson<'a> {
-    span_id: SpanId,
-    parent_span_id: Option<SpanId>,
-    name: &'a str,
-    kind: &'static str,
-    service: &'a str,
-    start_time_unix_nano: Nanos,
-    duration_ns: Nanos,
-    status: StatusJson<'a>,
-    is_error: bool,
+    #[serde(flatten)]
+    head: HeadJson<'a>,
     attributes: AttributesJson<'a>,
     resource: AttributesJson<'a>,
     scope: ScopeJson<'a>,
@@ -193,15 +204,7 @@ impl<'a> SpanJson<'a> {
     pub fn new(stored: &'a StoredSpan, view: Option<&'a LlmView>) -> Self {
         let span = &stored.span;
         SpanJson {
-            span_id: span.span_id,
-            parent_span_id: span.parent_span_id,
-            name: &span.name,
-            kind: span.kind.as_str(),
-            service: span.resource.service(),
-            start_time_unix_nano: Nanos(span.start_time_unix_nano),
-            duration_ns: Nanos(span.duration_ns()),
-            status: StatusJson::new(span.status.code, &span.status.message),
-            is_error: span.is_error(),
+            head: HeadJson::from(span),
             attributes: AttributesJson(&span.attributes),
             resource: AttributesJson(&span.resource.attributes),
             scope: ScopeJson::from(&*span.scope),

@@ -106,6 +106,29 @@ async fn lists_go_page_by_page() {
 }
 
 #[tokio::test]
+async fn every_shape_of_a_span_says_the_same() {
+    let server = Server::start().await;
+    let mut failed = span(0, 0);
+    failed.attributes.push(text("error", "true"));
+    server.take(&request(vec![failed])).await;
+    let trace = format!("/api/v1/traces/{}", trace_hex(0));
+    let whole = server.get(&trace).await.json()["spans"][0].take();
+    let outline = server.get(&format!("{trace}?view=outline")).await.json()["spans"][0].take();
+    let id = whole["span_id"].as_str().unwrap();
+    assert_eq!(server.get(&format!("{trace}/spans/{id}")).await.json(), whole);
+    assert!(outline.get("attributes").is_none(), "{outline}");
+    for (key, value) in outline.as_object().unwrap() {
+        assert_eq!(&whole[key], value, "{key}");
+    }
+    let hit = server.get("/api/v1/spans").await.json()["spans"][0].take();
+    assert_eq!(whole["status"]["code"], "unset");
+    for key in ["span_id", "parent_span_id", "name", "kind", "service", "duration_ns", "is_error"] {
+        assert_eq!(hit[key], whole[key], "{key}");
+    }
+    assert_eq!(hit["is_error"], true);
+}
+
+#[tokio::test]
 async fn filters_times_and_orders() {
     let server = Server::start().await;
     let mut slow = span(1, 0);

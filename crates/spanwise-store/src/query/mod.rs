@@ -198,6 +198,8 @@ pub struct SpanHit {
     pub service: Str,
     pub kind: Kind,
     pub status: StatusCode,
+    /// [`spanwise_model::Span::is_error`].
+    pub is_error: bool,
     pub start_time_unix_nano: u64,
     pub duration_ns: u64,
     pub operation: Option<Operation>,

@@ -200,6 +200,7 @@ fn hit(stored: &StoredSpan) -> SpanHit {
         service: span.resource.service().to_owned().into(),
         kind: span.kind,
         status: span.status.code,
+        is_error: span.is_error(),
         start_time_unix_nano: span.start_time_unix_nano,
         duration_ns: span.duration_ns(),
         operation: facts.operation,
