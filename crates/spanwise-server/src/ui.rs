@@ -15,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
 use rust_embed::{EmbeddedFile, RustEmbed};
+use sha2::{Digest, Sha256};
+use spanwise_model::wire::base64;
 
 use crate::auth::hex;
 use crate::error::ApiError;
@@ -30,7 +32,7 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
     <code>make run</code>), then build the server again.</p>\
     <p>The query API is at <a href=\"/api/v1/traces\">/api/v1/traces</a>.</p></html>\n";
 
-/// Nothing but our own scripts runs in a page that shows what models wrote.
+/// What a page may load apart from scripts.
 const CONTENT_SECURITY: &str = "default-src 'self'; img-src 'self' data: blob:; \
     media-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
     worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; \
@@ -72,7 +74,7 @@ fn page(html: &'static str) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    secure(headers);
+    secure(headers, &[]);
     response
 }
 
@@ -91,6 +93,7 @@ fn respond(
     };
     let known = request.get(header::IF_NONE_MATCH).is_some_and(|seen| seen == etag.as_str());
     let gzip = !known && accepts_gzip(request) && is_compressible(path) && file.data.len() > 1024;
+    let scripts = if path == "index.html" { inline_scripts(&file.data) } else { Vec::new() };
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else if gzip {
@@ -115,7 +118,7 @@ fn respond(
     if gzip {
         set(header::CONTENT_ENCODING, "gzip");
     }
-    secure(headers);
+    secure(headers, &scripts);
     response
 }
 
@@ -127,14 +130,27 @@ fn content_type(mime: &str) -> String {
     }
 }
 
-fn secure(headers: &mut HeaderMap) {
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
-    ] {
+/// Nothing but our own scripts runs in a page that shows what models wrote: files of this server,
+/// and what stands in the page itself and is named here.
+fn secure(headers: &mut HeaderMap, inline_scripts: &[String]) {
+    let scripts = inline_scripts.join(" ");
+    let content_security = format!("{CONTENT_SECURITY}; script-src 'self' {scripts}");
+    if let Ok(value) = HeaderValue::from_str(&content_security) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, value);
+    }
+    for (name, value) in
+        [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "same-origin")]
+    {
         headers.insert(name, HeaderValue::from_static(value));
     }
+}
+
+/// The scripts that stand in a page, as the sources that its policy allows: `'sha256-…'` of each.
+fn inline_scripts(page: &[u8]) -> Vec<String> {
+    let page = String::from_utf8_lossy(page);
+    let scripts = page.split("<script>").skip(1).filter_map(|rest| rest.split_once("</script>"));
+    let hashes = scripts.map(|(script, _)| base64::encode(&Sha256::digest(script)));
+    hashes.map(|hash| format!("'sha256-{hash}'")).collect()
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
@@ -159,4 +175,21 @@ fn gzipped(compressed: &Compressed, path: &str, etag: &str, data: &[u8]) -> Byte
         encoder.finish().unwrap_or_default().into()
     });
     made.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_may_run_its_own_scripts_and_no_others() {
+        let page = b"<script src=\"/a.js\"></script><script>go()</script><p><script>go";
+        let allowed = inline_scripts(page);
+        assert_eq!(allowed, ["'sha256-5KYv+PUboo5h+0+YAtGRPbwv5d/QxzHslP4YGnUaxRw='"]);
+
+        let mut headers = HeaderMap::new();
+        secure(&mut headers, &allowed);
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.ends_with(&format!("; script-src 'self' {}", allowed[0])), "{policy}");
+    }
 }
