@@ -1,6 +1,6 @@
 /** The list as it was left, so that the way back from a trace leads to the same place. */
 
-import type { ListSearch } from "./router";
+import type { ListSearch } from "./model/place";
 
 interface LastList {
   search: ListSearch;

@@ -1,10 +1,8 @@
 import { QueryClientProvider } from "@tanstack/react-query";
-import { RouterProvider } from "@tanstack/react-router";
-import { StrictMode } from "react";
-import { createRoot } from "react-dom/client";
+import { render } from "preact/compat";
+import { Shell } from "./components/Shell";
 import { firstAnswer } from "./firstAnswer";
 import { queryClient } from "./queries";
-import { router } from "./router";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/shell.css";
@@ -20,10 +18,9 @@ const PATIENCE_MS = 80;
 
 const patience = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
 await Promise.race([firstAnswer(queryClient), patience]);
-createRoot(root).render(
-  <StrictMode>
-    <QueryClientProvider client={queryClient}>
-      <RouterProvider router={router} />
-    </QueryClientProvider>
-  </StrictMode>,
+render(
+  <QueryClientProvider client={queryClient}>
+    <Shell />
+  </QueryClientProvider>,
+  root,
 );

@@ -1,6 +1,6 @@
 /** Whether the server wants a key before it answers. Set by any refused request. */
 
-import { useSyncExternalStore } from "react";
+import { useSyncExternalStore } from "preact/compat";
 
 let signedOut = false;
 const listeners = new Set<() => void>();

@@ -56,7 +56,7 @@ async function refusal(response: Response): Promise<ApiError> {
 
 declare global {
   interface Window {
-    /** What `public/boot.js` has asked for already. */
+    /** What `boot.js` has asked for already. */
     spanwiseEarly?: { url: string; response: Promise<Response> };
   }
 }

@@ -1,11 +1,11 @@
 /** Attributes of span, resource and scope, as recorded, with where they were mapped to. */
 
-import { Link } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
+import { useMemo, useState } from "preact/compat";
 import type { Json, JsonObject, Span } from "../api/types";
 import { jsonText } from "../model/conversation";
 import { formatBytes } from "../model/format";
 import { term } from "../model/query";
+import { Link } from "../navigation";
 import { CopyButton } from "./basics";
 import { Content } from "./Content";
 import { Icon } from "./Icon";
@@ -26,8 +26,8 @@ export function AttributesTab({ span }: { span: Span }) {
           value={filter}
           placeholder="Filter attributes"
           aria-label="Filter attributes"
-          spellCheck={false}
-          onChange={(event) => setFilter(event.target.value)}
+          spellcheck={false}
+          onChange={(event) => setFilter(event.currentTarget.value)}
         />
       </label>
       <Group title="Span" values={span.attributes} filter={filter} mapped={mapped} searchable />
@@ -142,8 +142,7 @@ function Row({
         <span className="row-actions">
           {searchable && isShort && text !== "" && (
             <Link
-              to="/"
-              search={{ q: term(name, text) }}
+              to={{ page: "list", search: { q: term(name, text) } }}
               className="icon-button"
               aria-label={`Find traces with this ${name}`}
               title="Find traces with this value"

@@ -1,6 +1,6 @@
 /** A text or JSON value in the form in which it reads best; long ones open on demand. */
 
-import { useState } from "react";
+import { useState } from "preact/compat";
 import type { Json } from "../api/types";
 import { jsonText, looksLikeMarkdown, unwrapJson } from "../model/conversation";
 import { formatBytes } from "../model/format";

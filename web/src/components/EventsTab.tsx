@@ -1,7 +1,7 @@
-import { Link } from "@tanstack/react-router";
 import type { JsonObject, Span, SpanEvent } from "../api/types";
 import { jsonText } from "../model/conversation";
 import { formatDuration, formatInstant, nanosToMs, plural } from "../model/format";
+import { Link } from "../navigation";
 import { Notice } from "./basics";
 import { Content } from "./Content";
 
@@ -25,11 +25,7 @@ export function EventsTab({ span, traceStart }: { span: Span; traceStart: bigint
           </div>
           {span.links.map((link) => (
             <p key={link.trace_id + link.span_id}>
-              <Link
-                to="/traces/$traceId"
-                params={{ traceId: link.trace_id }}
-                search={{ span: link.span_id }}
-              >
+              <Link to={{ page: "trace", traceId: link.trace_id, search: { span: link.span_id } }}>
                 <code>
                   {link.trace_id.slice(0, 8)}… / {link.span_id}
                 </code>

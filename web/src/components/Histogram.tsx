@@ -1,6 +1,6 @@
 /** Spans and errors over time, above the list. Dragging over it narrows the time range. */
 
-import { type PointerEvent, useRef, useState } from "react";
+import { type PointerEvent, useRef, useState } from "preact/compat";
 import { formatCount, formatInstant, plural } from "../model/format";
 import type { Bar } from "../model/histogram";
 import type { HistogramData } from "../queries";
@@ -17,7 +17,7 @@ export function Histogram({
   const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
   const bars = data?.bars ?? [];
   const max = Math.max(1, ...bars.map((bar) => bar.count));
-  const indexAt = (event: PointerEvent) => {
+  const indexAt = (event: PointerEvent<HTMLElement>) => {
     const box = strip.current?.getBoundingClientRect();
     if (!box || bars.length === 0) return 0;
     const at = Math.floor(((event.clientX - box.left) / box.width) * bars.length);

@@ -1,6 +1,6 @@
 /** JSON as a tree that opens where one looks; long lists and texts come in portions. */
 
-import { useState } from "react";
+import { useState } from "preact/compat";
 import type { Json } from "../api/types";
 import { formatBytes, plural } from "../model/format";
 

@@ -1,4 +1,4 @@
-import { Fragment, useEffect, useRef } from "react";
+import { Fragment, useEffect, useRef } from "preact/compat";
 import { Icon } from "./Icon";
 import { KEY_HELP } from "./keys";
 

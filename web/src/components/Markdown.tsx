@@ -1,46 +1,31 @@
-/** Markdown from models and users: never trusted, never able to call home. */
+/** Markdown. Its code is a file of its own, and until that is here the text stands as it is. */
 
-import DOMPurify from "dompurify";
-import { Marked } from "marked";
-import { useMemo } from "react";
+import { useEffect, useMemo, useState } from "preact/compat";
 
-const marked = new Marked({
-  gfm: true,
-  breaks: true,
-  tokenizer: {
-    // Prompts are full of <context>-like tags; they are text to be read, not markup.
-    html: () => undefined,
-    tag: () => undefined,
-  },
-  renderer: {
-    // A remote image would tell its host who reads this trace, so it is shown as a link.
-    image({ href, text }) {
-      return `<a href="${encodeURI(href)}">image: ${escapeHtml(text || href)}</a>`;
-    },
-  },
-});
+type MarkdownHtml = typeof import("./markdownHtml").markdownHtml;
 
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+let markdownHtml: MarkdownHtml | undefined;
+
+export async function loadMarkdown(): Promise<void> {
+  try {
+    ({ markdownHtml } = await import("./markdownHtml"));
+  } catch {
+    // The server has gone, or is another version by now: the text stays as it is.
+  }
 }
 
-const SAFE = {
-  ALLOWED_TAGS: [
-    ..."a b blockquote br code del em h1 h2 h3 h4 h5 h6 hr i input li ol p pre s strong".split(" "),
-    ..."sub sup table tbody td th thead tr ul".split(" "),
-  ],
-  ALLOWED_ATTR: ["href", "target", "rel", "align", "type", "checked", "disabled", "start"],
-};
-
-const purifier = DOMPurify(window);
-purifier.addHook("afterSanitizeAttributes", (node) => {
-  if (node.tagName !== "A") return;
-  node.setAttribute("target", "_blank");
-  node.setAttribute("rel", "noopener noreferrer nofollow");
-});
-
 export function Markdown({ text }: { text: string }) {
-  const html = useMemo(() => purifier.sanitize(marked.parse(text, { async: false }), SAFE), [text]);
-  // biome-ignore lint/security/noDangerouslySetInnerHtml: sanitized on the line above.
+  const toHtml = useMarkdown();
+  const html = useMemo(() => toHtml?.(text), [toHtml, text]);
+  if (html === undefined) return <div className="plain-text">{text}</div>;
+  // biome-ignore lint/security/noDangerouslySetInnerHtml: sanitized where it is made.
   return <div className="markdown" dangerouslySetInnerHTML={{ __html: html }} />;
+}
+
+function useMarkdown(): MarkdownHtml | undefined {
+  const [, setLoaded] = useState(markdownHtml !== undefined);
+  useEffect(() => {
+    if (!markdownHtml) loadMarkdown().then(() => setLoaded(markdownHtml !== undefined));
+  }, []);
+  return markdownHtml;
 }

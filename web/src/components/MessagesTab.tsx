@@ -1,6 +1,6 @@
 /** What was said: the conversation, tool calls with their answers, documents. */
 
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useMemo, useState } from "preact/compat";
 import type { Json, Llm, Part, RetrievedDocument, Span, ToolRun } from "../api/types";
 import {
   type Block,

@@ -1,6 +1,6 @@
 /** The whole trace in a strip. Dragging over it chooses the time that the waterfall shows. */
 
-import { type PointerEvent, useEffect, useRef, useState } from "react";
+import { type PointerEvent, useEffect, useRef, useState } from "preact/compat";
 import type { Tree } from "../model/tree";
 import { usePaintedTheme } from "./theme";
 import { FULL_VIEW, type View } from "./view";
@@ -20,19 +20,17 @@ export function Minimap({
   const box = useRef<HTMLDivElement>(null);
   const theme = usePaintedTheme();
   const [anchor, setAnchor] = useState<number | null>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the colours come from the theme.
   useEffect(() => {
     const element = box.current;
     if (!element) return;
+    // It also calls once as soon as it observes.
     const observer = new ResizeObserver(() => canvas.current && paint(canvas.current, tree));
     observer.observe(element);
     return () => observer.disconnect();
-  }, [tree]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the colours come from the theme.
-  useEffect(() => {
-    if (canvas.current) paint(canvas.current, tree);
   }, [tree, theme]);
 
-  const at = (event: PointerEvent) => {
+  const at = (event: PointerEvent<HTMLElement>) => {
     const bounds = box.current?.getBoundingClientRect();
     if (!bounds) return 0;
     return Math.max(0, Math.min(1, (event.clientX - bounds.left) / bounds.width));
@@ -54,7 +52,7 @@ export function Minimap({
         }
       }}
       onPointerUp={() => setAnchor(null)}
-      onDoubleClick={() => onView(FULL_VIEW)}
+      onDblClick={() => onView(FULL_VIEW)}
     >
       <canvas ref={canvas} height={HEIGHT} />
       <div className="minimap-shade" style={{ left: 0, width: `${view.from * 100}%` }} />

@@ -1,7 +1,14 @@
 /** The search bar: coloured as it is typed, completed from what the server has seen. */
 
 import { useQuery } from "@tanstack/react-query";
-import { type KeyboardEvent, useDeferredValue, useEffect, useId, useState } from "react";
+import {
+  type KeyboardEvent,
+  type RefObject,
+  useDeferredValue,
+  useEffect,
+  useId,
+  useState,
+} from "preact/compat";
 import { formatCompact } from "../model/format";
 import {
   BUILTIN_FIELDS,
@@ -36,7 +43,7 @@ export function SearchBar({
   value: string;
   onSearch: (q: string) => void;
   problem: SearchProblem | null;
-  inputRef: React.RefObject<HTMLInputElement | null>;
+  inputRef: RefObject<HTMLInputElement | null>;
 }) {
   const [text, setText] = useState(value);
   const [cursor, setCursor] = useState(value.length);
@@ -100,7 +107,7 @@ export function SearchBar({
         <input
           ref={inputRef}
           value={text}
-          spellCheck={false}
+          spellcheck={false}
           autoComplete="off"
           autoCapitalize="off"
           placeholder='Search: status:error  model:gpt-4*  duration:>2s  "refund"'
@@ -111,8 +118,8 @@ export function SearchBar({
           aria-activedescendant={shown && active >= 0 ? `${listId}-${active}` : undefined}
           aria-invalid={problem !== null}
           onChange={(event) => {
-            setText(event.target.value);
-            setCursor(event.target.selectionStart ?? event.target.value.length);
+            setText(event.currentTarget.value);
+            setCursor(event.currentTarget.selectionStart ?? event.currentTarget.value.length);
             setOpen(true);
             setActive(-1);
           }}

@@ -1,13 +1,19 @@
 /** The frame around every page: navigation, theme, key sheet, sign-in. */
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { useEffect, useState } from "preact/compat";
 import { api } from "../api/client";
 import { lastList } from "../lastList";
+import { LIST, type Place } from "../model/place";
+import { go, Link, usePlace } from "../navigation";
+import { NotFoundPage } from "../pages/NotFoundPage";
+import { ProblemsPage } from "../pages/ProblemsPage";
 import { SignInPage } from "../pages/SignInPage";
+import { TraceListPage } from "../pages/TraceListPage";
+import { TracePage } from "../pages/TracePage";
 import { problemsOptions, sessionOptions } from "../queries";
 import { requireSignIn, useSignedOut } from "../signedOut";
+import { Boundary } from "./Boundary";
 import { Icon } from "./Icon";
 import { KeySheet } from "./KeySheet";
 import { useKeys } from "./keys";
@@ -15,26 +21,26 @@ import { readStored, store } from "./stored";
 import { nextTheme, useTheme } from "./theme";
 
 export function Shell() {
-  const navigate = useNavigate();
+  const place = usePlace();
   const signedOut = useSignedOut();
   const [sheet, setSheet] = useState(false);
   useKeys({
     "?": () => setSheet(true),
-    "g t": () => navigate({ to: "/", search: lastList().search }),
-    "g p": () => navigate({ to: "/problems" }),
+    "g t": () => go({ page: "list", search: lastList().search }),
+    "g p": () => go({ page: "problems" }),
   });
   return (
     <div className="shell">
       <header className="topbar">
-        <Link to="/" className="brand" aria-label="Spanwise: traces">
+        <Link to={LIST} className="brand" aria-label="Spanwise: traces">
           <Logo />
           <span>Spanwise</span>
         </Link>
         <nav aria-label="Pages">
-          <Link to="/" activeOptions={{ exact: true, includeSearch: false }}>
+          <Link to={LIST} aria-current={place.page === "list" ? "page" : undefined}>
             Traces
           </Link>
-          <ProblemsLink />
+          <ProblemsLink here={place.page === "problems"} />
         </nav>
         <div className="topbar-end">
           <SignOut />
@@ -50,11 +56,26 @@ export function Shell() {
           </button>
         </div>
       </header>
-      <main>{signedOut ? <SignInPage /> : <Outlet />}</main>
+      <main>
+        <Boundary key={place.page}>{signedOut ? <SignInPage /> : <Page place={place} />}</Boundary>
+      </main>
       <KeySheet open={sheet} onClose={() => setSheet(false)} />
       <StaleNotice />
     </div>
   );
+}
+
+function Page({ place }: { place: Place }) {
+  switch (place.page) {
+    case "list":
+      return <TraceListPage search={place.search} />;
+    case "trace":
+      return <TracePage traceId={place.traceId} search={place.search} />;
+    case "problems":
+      return <ProblemsPage />;
+    case "nowhere":
+      return <NotFoundPage />;
+  }
 }
 
 function Logo() {
@@ -70,9 +91,8 @@ function Logo() {
 const SEEN_KEY = "spanwise.problems-seen";
 
 /** Carries a dot while there are problems that nobody has looked at in this browser. */
-function ProblemsLink() {
+function ProblemsLink({ here }: { here: boolean }) {
   const { data } = useQuery({ ...problemsOptions, enabled: useSettled() });
-  const here = useLocation({ select: (location) => location.pathname === "/problems" });
   const [seen, setSeen] = useState(() => readStored(SEEN_KEY) ?? "0");
   const newest = data?.problems[0]?.time_unix_nano ?? "0";
   useEffect(() => {
@@ -82,7 +102,7 @@ function ProblemsLink() {
   }, [here, newest, seen]);
   const isNew = BigInt(newest) > BigInt(seen);
   return (
-    <Link to="/problems">
+    <Link to={{ page: "problems" }} aria-current={here ? "page" : undefined}>
       Ingest problems
       {isNew && (
         <span className="news-dot" title="New since you last looked">

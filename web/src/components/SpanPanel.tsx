@@ -1,7 +1,7 @@
 /** Everything about the selected span. */
 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { useMemo, useState } from "preact/compat";
 import type { Json, Span } from "../api/types";
 import { formatDuration, plural } from "../model/format";
 import { selfTimeNs } from "../model/timing";

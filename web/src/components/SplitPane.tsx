@@ -1,6 +1,6 @@
 /** Two panes with a divider that can be dragged; stacked on narrow pages. */
 
-import { type PointerEvent, type ReactNode, useRef, useState } from "react";
+import { type PointerEvent, type ReactNode, useRef, useState } from "preact/compat";
 import { readStored, store } from "./stored";
 import { usePageWidth } from "./usePageWidth";
 
@@ -23,7 +23,7 @@ export function SplitPane({
     setShare(bounded);
     store(storageKey, bounded.toFixed(3));
   };
-  const drag = (event: PointerEvent) => {
+  const drag = (event: PointerEvent<HTMLElement>) => {
     const bounds = box.current?.getBoundingClientRect();
     if (!bounds || event.buttons !== 1) return;
     move(

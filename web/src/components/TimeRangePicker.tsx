@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useState } from "preact/compat";
 import { formatInstant } from "../model/format";
 import { fromInputValue, PRESETS, rangeLabel, type TimeRange, toInputValue } from "../model/range";
 import { Popover } from "./basics";
@@ -74,11 +74,15 @@ function CustomRange({
     >
       <label>
         From
-        <input type="datetime-local" value={from} onChange={(e) => setFrom(e.target.value)} />
+        <input
+          type="datetime-local"
+          value={from}
+          onChange={(e) => setFrom(e.currentTarget.value)}
+        />
       </label>
       <label>
         To
-        <input type="datetime-local" value={to} onChange={(e) => setTo(e.target.value)} />
+        <input type="datetime-local" value={to} onChange={(e) => setTo(e.currentTarget.value)} />
       </label>
       <button type="submit" className="button" disabled={!valid}>
         Apply

@@ -1,7 +1,6 @@
 /** What a trace was, what it took, and what went wrong. */
 
-import { Link } from "@tanstack/react-router";
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useMemo, useState } from "preact/compat";
 import { api } from "../api/client";
 import type { Diagnostic, Trace } from "../api/types";
 import { lastList } from "../lastList";
@@ -22,6 +21,7 @@ import {
 import { term } from "../model/query";
 import { modelTimeNs } from "../model/timing";
 import type { SpanNode, Tree } from "../model/tree";
+import { Link } from "../navigation";
 import { CopyButton } from "./basics";
 import { Icon, type IconName } from "./Icon";
 
@@ -39,8 +39,7 @@ export function TraceHeader({
     <header className="trace-header">
       <div className="trace-title">
         <Link
-          to="/"
-          search={lastList().search}
+          to={{ page: "list", search: lastList().search }}
           className="icon-button"
           aria-label="Back to the list"
           title="Back to the list (u)"
@@ -202,8 +201,7 @@ function LinkTotal({ label, field, of }: { label: string; field: string; of: Nam
           {of.slice(0, MAX_LINKS).map(([shown, values]) => (
             <Link
               key={shown}
-              to="/"
-              search={{ q: term(field, ...values) }}
+              to={{ page: "list", search: { q: term(field, ...values) } }}
               className="chip"
               title={`All traces with ${field} ${values.join(" or ")}`}
             >

@@ -1,13 +1,17 @@
 /** The virtualised list of traces. */
 
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type MouseEvent, memo, useEffect, useRef } from "react";
+import { type CSSProperties, memo, useEffect, useRef } from "preact/compat";
 import type { TraceSummary } from "../api/types";
+import { opensElsewhere } from "../navigation";
 import { Skeleton } from "./basics";
 import type { CellContext, Column } from "./columns";
 import { Icon } from "./Icon";
+import { useOverscan } from "./useOverscan";
 
 const ROW_HEIGHT = 33;
+/** What stands above the rows: a first guess, corrected when they are there. */
+const ABOVE_ROWS = 190;
 
 export interface TraceTableProps {
   traces: TraceSummary[];
@@ -34,8 +38,8 @@ export function TraceTable(props: TraceTableProps) {
     count: traces.length + (hasMore ? 1 : 0),
     getScrollElement: () => box.current,
     estimateSize: () => ROW_HEIGHT,
-    overscan: 8,
-    initialRect: { width: 0, height: window.innerHeight },
+    overscan: useOverscan(8),
+    initialRect: { width: 0, height: window.innerHeight - ABOVE_ROWS },
     getItemKey: (i) => traces[i]?.trace_id ?? "more",
   });
   const items = rows.getVirtualItems();
@@ -59,7 +63,7 @@ export function TraceTable(props: TraceTableProps) {
       aria-label="Traces"
       aria-rowcount={traces.length + 1}
       data-stale={props.stale || undefined}
-      style={{ "--columns": template } as React.CSSProperties}
+      style={{ "--columns": template } as CSSProperties}
     >
       <HeaderRow columns={columns} sort={props.sort} onSort={props.onSort} />
       <div
@@ -162,14 +166,15 @@ interface RowProps {
 const Row = memo(function Row({ trace, columns, now, maxNs, top, ...state }: RowProps) {
   const href = `/traces/${trace.trace_id}`;
   const open = (event: MouseEvent) => {
-    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
+    if (opensElsewhere(event)) return;
     event.preventDefault();
     state.onOpen(trace.trace_id);
   };
   return (
     <a
       className="row"
-      role="row"
+      // ARIA has no row that is a link; what reads tables aloud needs the row.
+      role={"row" as "link"}
       href={href}
       draggable={false}
       data-selected={state.selected || undefined}
@@ -203,7 +208,7 @@ export function TableSkeleton({ columns }: { columns: Column[] }) {
       role="status"
       aria-busy="true"
       aria-label="Loading traces"
-      style={{ "--columns": template } as React.CSSProperties}
+      style={{ "--columns": template } as CSSProperties}
     >
       <div className="table-head">
         <div className="row head">

@@ -9,17 +9,20 @@ import {
   useEffect,
   useRef,
   useState,
-} from "react";
+} from "preact/compat";
 import { formatCompact, formatCost, formatDuration, plural, shortModel } from "../model/format";
 import { axisTicks } from "../model/timing";
 import { isModelCall, modelOf, type SpanNode, type Tree } from "../model/tree";
 import { Icon, OperationIcon } from "./Icon";
 import { Minimap } from "./Minimap";
+import { useOverscan } from "./useOverscan";
 import { FULL_VIEW, type View } from "./view";
 
 export { FULL_VIEW, type View };
 
 const ROW_HEIGHT = 27;
+/** What stands above the rows: a first guess, corrected when they are there. */
+const ABOVE_ROWS = 240;
 
 export interface WaterfallProps {
   tree: Tree;
@@ -46,8 +49,8 @@ export function Waterfall(props: WaterfallProps) {
     count: rows.length,
     getScrollElement: () => box.current,
     estimateSize: () => ROW_HEIGHT,
-    overscan: 12,
-    initialRect: { width: 0, height: window.innerHeight },
+    overscan: useOverscan(12),
+    initialRect: { width: 0, height: window.innerHeight - ABOVE_ROWS },
   });
   const at = rows.indexOf(selected);
   useEffect(() => {
@@ -101,8 +104,8 @@ function Toolbar({ tree, matches, filter, filterInput, ...props }: WaterfallProp
           value={filter}
           placeholder="Filter spans"
           aria-label="Filter spans"
-          spellCheck={false}
-          onChange={(event) => props.onFilter(event.target.value)}
+          spellcheck={false}
+          onChange={(event) => props.onFilter(event.currentTarget.value)}
         />
         {matches && (
           <span className="muted nowrap">{plural(matches.size, "match", "matches")}</span>
@@ -166,7 +169,7 @@ function Axis({
   onResize: (share: number) => void;
 }) {
   const box = useRef<HTMLDivElement>(null);
-  const drag = (event: PointerEvent) => {
+  const drag = (event: PointerEvent<HTMLElement>) => {
     const bounds = box.current?.getBoundingClientRect();
     if (!bounds || event.buttons !== 1) return;
     onResize(Math.max(0.2, Math.min(0.7, (event.clientX - bounds.left) / bounds.width)));

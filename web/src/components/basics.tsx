@@ -1,6 +1,6 @@
 /** Small pieces that every page uses. */
 
-import { type ReactNode, useEffect, useRef, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "preact/compat";
 import { ApiError } from "../api/client";
 import { Icon, type IconName } from "./Icon";
 

@@ -1,6 +1,6 @@
 /** The columns of the trace list: how wide they are and what they show. */
 
-import type { ReactNode } from "react";
+import type { ReactNode } from "preact/compat";
 import type { TraceSummary } from "../api/types";
 import {
   formatAgo,
@@ -220,8 +220,11 @@ function Preview({ trace }: { trace: TraceSummary }) {
   );
 }
 
+/** As much as can be seen and hardly more: the browser measures text that is cut off, too. */
 function oneLine(text: string): string {
-  return text.slice(0, 240).replace(/\s+/g, " ").trim();
+  const room = Math.max(100, window.innerWidth / 12);
+  const line = text.slice(0, room).replace(/\s+/g, " ").trim();
+  return text.length > room ? `${line}…` : line;
 }
 
 /** The bar grows with the duration's order of magnitude: a long outlier leaves the rest readable. */

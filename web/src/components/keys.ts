@@ -1,6 +1,6 @@
 /** Keyboard commands: one listener, chords such as "g t", silent while somebody types. */
 
-import { useEffect, useRef } from "react";
+import { useEffect, useRef } from "preact/compat";
 
 export type KeyMap = Record<string, (event: KeyboardEvent) => void>;
 

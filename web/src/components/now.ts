@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useEffect, useState } from "preact/compat";
 
 /** The time, refreshed every so often, for "3m ago". */
 export function useNow(everyMs: number): number {

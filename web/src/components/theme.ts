@@ -1,6 +1,6 @@
-/** The theme choice; `public/boot.js` applies it before the first paint and on every change. */
+/** The theme choice; `boot.js` applies it before the first paint and on every change. */
 
-import { useEffect, useState } from "react";
+import { useEffect, useState } from "preact/compat";
 import { readStored, store } from "./stored";
 
 export type Theme = "auto" | "light" | "dark";

@@ -1,7 +1,7 @@
 /** Follows the server's live stream and merges it into the list. */
 
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef, useState } from "preact/compat";
 import { followTraces } from "../api/client";
 import type { TraceSummary } from "../api/types";
 import { type LiveList, NOTHING_LIVE, receive, release } from "../model/live";

@@ -1,4 +1,4 @@
-import { type RefObject, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type RefObject, useCallback, useEffect, useMemo, useRef, useState } from "preact/compat";
 import { firstToShow, type SpanNode, type Tree } from "../model/tree";
 
 /** Long enough that a held key writes the URL once, short enough to copy it at any time. */
@@ -6,7 +6,7 @@ const WRITE_AFTER_MS = 120;
 
 /**
  * The selected span. It changes at once, and the URL follows: a key that repeats is faster than
- * navigation. `current` is what the next key press starts from, even before React has rendered.
+ * navigation. `current` is what the next key press starts from, even before the page has rendered.
  */
 export function useSelectedSpan(
   tree: Tree,

@@ -1,4 +1,4 @@
-import { useEffect } from "react";
+import { useEffect } from "preact/compat";
 
 export function useTitle(title: string | undefined): void {
   useEffect(() => {

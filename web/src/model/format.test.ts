@@ -4,6 +4,7 @@ import {
   formatBytes,
   formatCompact,
   formatCost,
+  formatCount,
   formatDuration,
   formatExactCost,
   groupModels,
@@ -39,6 +40,17 @@ test("money that is not nothing never reads as nothing", () => {
   ];
   for (const [usd, text] of cases) expect(formatCost(usd)).toBe(text);
   expect([0.00000001, 1.5, 2].map(formatExactCost)).toEqual(["$0.00000001", "$1.5", "$2"]);
+});
+
+test("counts", () => {
+  expect([null, 0, 999, 1000, 12_345_678, 1234.5].map(formatCount)).toEqual([
+    "–",
+    "0",
+    "999",
+    "1,000",
+    "12,345,678",
+    "1,235",
+  ]);
 });
 
 test("compact counts", () => {
@@ -77,6 +89,7 @@ test("ages and sizes", () => {
   expect(formatAgo(now - 45_000, now)).toBe("45s ago");
   expect(formatAgo(now - 3 * 3600e3, now)).toBe("3h ago");
   expect(formatAgo(now - 3 * 86_400e3, now)).toBe("3d ago");
+  expect(formatAgo(new Date(2025, 1, 3).getTime(), now)).toBe("3 Feb 2025");
   expect([12, 2_340, 45_600, 7_800_000].map(formatBytes)).toEqual([
     "12 B",
     "2.3 kB",

@@ -1,5 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef, useState } from "preact/compat";
 import { api, followTraces } from "../api/client";
 import { CopyButton, Tabs } from "../components/basics";
 import { Icon } from "../components/Icon";

@@ -1,9 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import type { IngestProblem } from "../api/types";
 import { ErrorNotice, Notice, Skeleton } from "../components/basics";
 import { useNow } from "../components/now";
 import { formatAgo, formatInstant, nanosToMs } from "../model/format";
+import { Link } from "../navigation";
 import { problemsOptions } from "../queries";
 
 /** The last rejected, repaired and odd spans: what arrived, why it was not as it should be. */
@@ -78,9 +78,7 @@ function ProblemSpan({ problem }: { problem: IngestProblem }) {
   return (
     <div className="muted">
       {problem.trace_id ? (
-        <Link to="/traces/$traceId" params={{ traceId: problem.trace_id }}>
-          {name}
-        </Link>
+        <Link to={{ page: "trace", traceId: problem.trace_id, search: {} }}>{name}</Link>
       ) : (
         name
       )}

@@ -1,5 +1,5 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useState } from "preact/compat";
 import { ApiError, api } from "../api/client";
 import { Icon } from "../components/Icon";
 import { signedIn } from "../signedOut";
@@ -33,7 +33,7 @@ export function SignInPage() {
           type="password"
           autoComplete="current-password"
           value={key}
-          onChange={(event) => setKey(event.target.value)}
+          onChange={(event) => setKey(event.currentTarget.value)}
           aria-invalid={problem !== null}
           aria-describedby="key-help"
         />

@@ -1,6 +1,5 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
-import { getRouteApi } from "@tanstack/react-router";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type RefObject, useCallback, useEffect, useMemo, useRef, useState } from "preact/compat";
 import { ApiError } from "../api/client";
 import type { TraceSummary } from "../api/types";
 import { ErrorNotice, Notice } from "../components/basics";
@@ -9,6 +8,7 @@ import { chosenColumns } from "../components/columns";
 import { Histogram } from "../components/Histogram";
 import { Icon } from "../components/Icon";
 import { useKeys } from "../components/keys";
+import { loadMarkdown } from "../components/Markdown";
 import { useNow } from "../components/now";
 import { SearchBar, type SearchProblem } from "../components/SearchBar";
 import { SearchHelp } from "../components/SearchHelp";
@@ -19,8 +19,10 @@ import { usePageWidth } from "../components/usePageWidth";
 import { lastList, rememberList } from "../lastList";
 import { formatAgo, nanosToMs, plural } from "../model/format";
 import { mergeLive } from "../model/live";
+import type { ListSearch } from "../model/place";
 import { toggleTerm } from "../model/query";
 import { DEFAULT_PRESET, type TimeRange } from "../model/range";
+import { currentPlace, go } from "../navigation";
 import {
   anyTraceOptions,
   histogramOptions,
@@ -28,20 +30,9 @@ import {
   outlineOptions,
   traceListOptions,
 } from "../queries";
-import type { ListSearch } from "../router";
 import { GettingStarted } from "./GettingStarted";
-import { loadTracePage } from "./loadTracePage";
 
-const route = getRouteApi("/");
-
-export function TraceListPage() {
-  const search = route.useSearch();
-  const navigate = route.useNavigate();
-  const set = useCallback(
-    (change: Partial<Record<keyof ListSearch, string | undefined>>) =>
-      navigate({ search: (now) => ({ ...now, ...change }) as ListSearch, replace: true }),
-    [navigate],
-  );
+export function TraceListPage({ search }: { search: ListSearch }) {
   const q = search.q ?? "";
   const sort = search.sort ?? NEWEST_FIRST;
   const range = useMemo(() => rangeOf(search), [search]);
@@ -64,13 +55,13 @@ export function TraceListPage() {
   const open = useCallback(
     (traceId: string) => {
       rememberList(search, traceId);
-      navigate({ to: "/traces/$traceId", params: { traceId } });
+      go({ page: "trace", traceId, search: {} });
     },
-    [search, navigate],
+    [search],
   );
-  useListKeys({ list, open, set, isLive, input });
+  useListKeys({ list, open, isLive, input });
 
-  usePreloadedTracePage(query.data !== undefined);
+  usePreloadedMarkdown(query.data !== undefined);
 
   const isEmptyServer = !q && list.rows.length === 0 && anyTrace.data === null;
   if (isEmptyServer && query.data) return <GettingStarted />;
@@ -113,7 +104,7 @@ export function TraceListPage() {
           <ErrorNotice error={query.error} retry={() => query.refetch()} />
         )}
         {query.data && list.rows.length === 0 && (
-          <NoMatch newest={anyTrace.data ?? null} q={q} range={range} set={set} />
+          <NoMatch newest={anyTrace.data ?? null} q={q} range={range} />
         )}
         {list.rows.length > 0 && (
           <TraceTable
@@ -138,6 +129,13 @@ export function TraceListPage() {
   );
 }
 
+/** Shows the same list otherwise. */
+function set(change: { [key in keyof ListSearch]?: string | undefined }): void {
+  const place = currentPlace();
+  if (place.page !== "list") return;
+  go({ page: "list", search: { ...place.search, ...change } as ListSearch }, { replace: true });
+}
+
 const RECOUNT_MS = 10_000;
 
 /** Counted again while traces arrive, and left alone while none do: counting reads everything. */
@@ -156,10 +154,11 @@ function useHistogram(q: string, range: TimeRange, nArrived: number) {
 /** How long after the list is there: its own painting comes first. */
 const PRELOAD_AFTER_MS = 500;
 
-function usePreloadedTracePage(ready: boolean) {
+/** What traces need and lists do not is fetched before somebody opens one. */
+function usePreloadedMarkdown(ready: boolean) {
   useEffect(() => {
     if (!ready) return;
-    const timer = setTimeout(loadTracePage, PRELOAD_AFTER_MS);
+    const timer = setTimeout(loadMarkdown, PRELOAD_AFTER_MS);
     return () => clearTimeout(timer);
   }, [ready]);
 }
@@ -211,15 +210,13 @@ function useTraceRows(pages: TraceSummary[] | undefined, q: string, isLive: bool
 function useListKeys({
   list,
   open,
-  set,
   isLive,
   input,
 }: {
   list: ReturnType<typeof useTraceRows>;
   open: (traceId: string) => void;
-  set: (change: { live?: string | undefined }) => void;
   isLive: boolean;
-  input: React.RefObject<HTMLInputElement | null>;
+  input: RefObject<HTMLInputElement | null>;
 }) {
   const move = (step: number) => {
     const at = Math.max(0, Math.min(list.rows.length - 1, list.selected + step));
@@ -314,12 +311,10 @@ function NoMatch({
   newest,
   q,
   range,
-  set,
 }: {
   newest: TraceSummary | null;
   q: string;
   range: TimeRange;
-  set: (change: { q?: undefined; range?: undefined; from?: undefined; to?: undefined }) => void;
 }) {
   const ago = newest && formatAgo(nanosToMs(newest.start_time_unix_nano), Date.now());
   return (

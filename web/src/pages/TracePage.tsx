@@ -1,10 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
-import { useCallback, useMemo, useRef, useState } from "react";
+import { type RefObject, useCallback, useEffect, useMemo, useRef, useState } from "preact/compat";
 import { ApiError } from "../api/client";
 import type { Trace } from "../api/types";
 import { ErrorNotice, Notice, Skeleton } from "../components/basics";
 import { useKeys } from "../components/keys";
+import { loadMarkdown } from "../components/Markdown";
 import { isPanelTab, type PanelTab, SpanPanel } from "../components/SpanPanel";
 import { SplitPane } from "../components/SplitPane";
 import { TraceHeader } from "../components/TraceHeader";
@@ -12,6 +12,7 @@ import { useSelectedSpan } from "../components/useSelectedSpan";
 import { useTitle } from "../components/useTitle";
 import { FULL_VIEW, type View, Waterfall } from "../components/Waterfall";
 import { lastList } from "../lastList";
+import { LIST, type TraceSearch } from "../model/place";
 import {
   buildTree,
   collapsedToDepth,
@@ -21,15 +22,13 @@ import {
   type Tree,
   visibleNodes,
 } from "../model/tree";
+import { currentPlace, go, Link } from "../navigation";
 import { outlineOptions } from "../queries";
-import type { TraceSearch } from "../router";
 
-const route = getRouteApi("/traces/$traceId");
-
-export function TracePage() {
-  const { traceId } = route.useParams();
+export function TracePage({ traceId, search }: { traceId: string; search: TraceSearch }) {
   const { data, error, isPending, refetch } = useQuery(outlineOptions(traceId));
   useTitle(data?.root_name);
+  useEffect(() => void loadMarkdown(), []);
   if (isPending) return <TraceSkeleton />;
   if (!data) return <TraceMissing traceId={traceId} error={error} retry={() => refetch()} />;
   if (data.spans.length === 0) {
@@ -40,24 +39,16 @@ export function TracePage() {
       </Notice>
     );
   }
-  return <TraceView key={traceId} trace={data} />;
+  return <TraceView key={traceId} trace={data} search={search} />;
 }
 
-function TraceView({ trace }: { trace: Trace }) {
-  const search = route.useSearch();
-  const navigate = route.useNavigate();
+function TraceView({ trace, search }: { trace: Trace; search: TraceSearch }) {
   const tree = useMemo(() => buildTree(trace.spans), [trace.spans]);
-  const set = useCallback(
-    (change: Partial<Record<keyof TraceSearch, string | undefined>>) =>
-      navigate({ search: (now) => ({ ...now, ...change }) as TraceSearch, replace: true }),
-    [navigate],
-  );
   const [view, setView] = useState<View>(FULL_VIEW);
   const filterInput = useRef<HTMLInputElement>(null);
-  const rows = useRows(tree, search.span, search.find ?? "", set);
+  const rows = useRows(tree, search.span, search.find ?? "");
   const tab = isPanelTab(search.tab) ? search.tab : undefined;
-  const setTab = useCallback((next: PanelTab) => set({ tab: next }), [set]);
-  useTraceKeys(rows, setTab, navigate, filterInput, () => setView(FULL_VIEW));
+  useTraceKeys(rows, filterInput, () => setView(FULL_VIEW));
 
   return (
     <div className="trace-page">
@@ -96,10 +87,18 @@ function TraceView({ trace }: { trace: Trace }) {
   );
 }
 
-type SetSearch = (change: Partial<Record<keyof TraceSearch, string | undefined>>) => void;
+/** Shows the same trace otherwise. */
+function set(change: { [key in keyof TraceSearch]?: string | undefined }): void {
+  const place = currentPlace();
+  if (place.page !== "trace") return;
+  go({ ...place, search: { ...place.search, ...change } as TraceSearch }, { replace: true });
+}
+
+const setTab = (tab: PanelTab) => set({ tab });
+const setSpan = (span: string) => set({ span });
 
 /** The rows of the waterfall and every way to move among them. */
-function useRows(tree: Tree, spanId: string | undefined, filter: string, set: SetSearch) {
+function useRows(tree: Tree, spanId: string | undefined, filter: string) {
   const [collapsedIds, setCollapsedIds] = useState<ReadonlySet<string>>(new Set());
   // Spans that arrive later make new nodes, so what is collapsed is remembered by id.
   const collapsed = useMemo(
@@ -113,8 +112,7 @@ function useRows(tree: Tree, spanId: string | undefined, filter: string, set: Se
   );
   const visible = useMemo(() => visibleNodes(tree, collapsed), [tree, collapsed]);
   const matches = useMemo(() => matchNodes(tree, filter), [tree, filter]);
-  const write = useCallback((id: string) => set({ span: id }), [set]);
-  const { selected, current, choose } = useSelectedSpan(tree, spanId, write);
+  const { selected, current, choose } = useSelectedSpan(tree, spanId, setSpan);
 
   const select = useCallback(
     (node: SpanNode) => {
@@ -161,9 +159,7 @@ function useRows(tree: Tree, spanId: string | undefined, filter: string, set: Se
 
 function useTraceKeys(
   rows: ReturnType<typeof useRows>,
-  setTab: (tab: PanelTab) => void,
-  navigate: ReturnType<typeof route.useNavigate>,
-  filterInput: React.RefObject<HTMLInputElement | null>,
+  filterInput: RefObject<HTMLInputElement | null>,
   resetView: () => void,
 ) {
   const { selected } = rows;
@@ -199,7 +195,7 @@ function useTraceKeys(
     e: () => setTab("events"),
     r: () => setTab("raw"),
     c: () => setTab("cost"),
-    u: () => navigate({ to: "/", search: lastList().search }),
+    u: () => go({ page: "list", search: lastList().search }),
     Escape: () => {
       if (document.activeElement === filterInput.current) filterInput.current?.blur();
       else resetView();
@@ -228,7 +224,7 @@ function TraceMissing({
           <button type="button" className="button" onClick={retry}>
             Look again
           </button>
-          <Link to="/" className="button">
+          <Link to={LIST} className="button">
             All traces
           </Link>
         </>
