@@ -1,6 +1,6 @@
 # Thin on purpose: every target is one script. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check crash bench bench-full
+.PHONY: help run demo test check crash bench bench-full bench-ui
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -25,3 +25,6 @@ bench: ## ingest, queries over a small store, storage of a conversation
 
 bench-full: ## the same with 10 million spans and Phoenix beside it (about an hour)
 	@scripts/bench full
+
+bench-ui: ## how soon the pages of a fresh server are usable in Chromium
+	@scripts/bench-ui

@@ -7,6 +7,8 @@ import { launch, openTab, shoot, timeToUsable } from "./browser";
 const URL_OF_SERVER = process.env.SPANWISE_URL;
 const ROW = ".table-body a.row";
 const SPAN = ".span-row";
+/** How often times are measured; `make bench-ui` asks for more. */
+const ROUNDS = Number(process.env.SPANWISE_UI_ROUNDS ?? 5);
 
 describe.skipIf(!URL_OF_SERVER)("a real server", () => {
   const url = (URL_OF_SERVER ?? "").replace(/\/$/, "");
@@ -69,26 +71,27 @@ describe.skipIf(!URL_OF_SERVER)("a real server", () => {
   });
 
   test("how soon the pages are usable is measured", async () => {
-    const times: Record<string, number[]> = { list: [], trace: [] };
     const first = await openTab(browser);
     await first.page.goto(url);
     await first.page.waitForSelector(ROW);
     const href = (await first.page.locator(ROW).first().getAttribute("href")) ?? "/";
     await first.close();
-    for (let round = 0; round < 5; round++) {
-      for (const [name, path, selector] of [
-        ["list", "/", ROW],
-        ["trace", href, SPAN],
-      ] as const) {
+    for (const [name, path, selector] of [
+      ["list", "/", ROW],
+      ["trace", href, SPAN],
+    ] as const) {
+      const cold: number[] = [];
+      const warm: number[] = [];
+      for (let round = 0; round < ROUNDS; round++) {
         const { page, close } = await openTab(browser);
-        times[name]?.push(await timeToUsable(page, url + path, selector));
+        cold.push(await timeToUsable(page, url + path, selector));
+        const again = await page.context().newPage();
+        await page.close();
+        warm.push(await timeToUsable(again, url + path, selector));
         await close();
       }
-    }
-    for (const [name, all] of Object.entries(times)) {
-      const median = all.sort((a, b) => a - b)[2] ?? Number.NaN;
-      console.log(`usable after, real server: ${name} ${median.toFixed(0)} ms (bar 300)`);
-      expect(median).toBeGreaterThan(0);
+      report(`${name}, cold browser`, cold);
+      report(`${name}, second visit`, warm);
     }
   });
 });
@@ -103,6 +106,15 @@ async function fillIfEmpty(browser: Browser, url: string): Promise<void> {
     await page.waitForSelector(ROW);
   }
   await close();
+}
+
+function report(what: string, times: number[]): void {
+  const sorted = [...times].sort((a, b) => a - b);
+  const at = (share: number) => (sorted[Math.round(share * (sorted.length - 1))] ?? 0).toFixed(0);
+  console.log(
+    `usable after, real server: ${what}: ${at(0.5)} ms (median of ${sorted.length}; ${at(0)} to ${at(1)}; bar 300)`,
+  );
+  expect(sorted[0]).toBeGreaterThan(0);
 }
 
 async function openLongest(page: Page): Promise<void> {
