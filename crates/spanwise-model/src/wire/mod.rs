@@ -16,6 +16,7 @@ pub mod otlp;
 mod tags;
 mod text_form;
 mod utf8;
+pub mod xray;
 pub mod zipkin;
 
 pub use draft::DecodeError;

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use spanwise_model::span::StatusCode;
 use spanwise_model::tree::tree_with_attributes;
 use spanwise_model::wire::datadog::{self, Tracer};
-use spanwise_model::wire::{DecodeError, jaeger, zipkin};
+use spanwise_model::wire::{DecodeError, jaeger, xray, zipkin};
 use spanwise_model::{Attributes, Batch, Event, Kind, Resource, Scope, Span, Value};
 
 use crate::arbitrary;
@@ -202,6 +202,14 @@ proptest! {
     }
 
     #[test]
+    fn spans_survive_xray(spans in spans()) {
+        let written = spans.iter().map(|span| xray::encode_datagram(span, xray::ANNOTATIONS));
+        let batches: Vec<Batch> =
+            written.map(|bytes| xray::decode_datagram(bytes.unwrap().into()).unwrap()).collect();
+        assert_all_same(&spans, &batches, 1000);
+    }
+
+    #[test]
     fn datagrams_stay_within_any_limit(spans in spans(), limit in 200..2000_usize) {
         let sent = jaeger::encode_datagrams(&spans, limit);
         let mut n_spans = sent.dropped;
@@ -237,6 +245,10 @@ fn formats() -> Vec<(Decode, &'static [u8])> {
             include_bytes!("../../../../testdata/datadog/ddtrace.v0.5.msgpack"),
         ),
         (|body| datadog::decode_v07(body, TRACER), b"\x81\xa6chunks\x90"),
+        (
+            xray::decode_datagram,
+            include_bytes!("../../../../testdata/xray/aws-xray-sdk-python.udp"),
+        ),
     ]
 }
 
@@ -323,6 +335,12 @@ fn a_python_application_over_jaeger() {
 #[test]
 fn a_python_application_with_datadogs_tracer() {
     let (decode, body) = formats()[3];
+    insta::assert_snapshot!(draw(&decode(Bytes::from_static(body)).unwrap()));
+}
+
+#[test]
+fn a_python_application_over_xray() {
+    let (decode, body) = formats()[6];
     insta::assert_snapshot!(draw(&decode(Bytes::from_static(body)).unwrap()));
 }
 
@@ -466,5 +484,13 @@ fn recorded_datadog_is_read_as_others_read_it() {
         for path in recorded(folder, "msgpack") {
             assert_datadog_alike(&decode(fs::read(path).unwrap().into()).unwrap(), &theirs);
         }
+    }
+}
+
+#[test]
+fn recorded_xray_documents_are_read() {
+    for path in recorded("xray", "json") {
+        let batch = xray::decode_document(fs::read(&path).unwrap().into()).unwrap();
+        assert_eq!((batch.spans.len(), batch.rejected.len()), (1, 0), "{}", path.display());
     }
 }
