@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use spanwise_model::propagate::{Baggage, SpanContext};
+use spanwise_model::propagate::{Baggage, SpanContext, TraceFlags, TraceState};
+use spanwise_model::{SpanId, TraceId};
 
 use crate::fields::Fields;
 
-/// What identifies a span, and what everything below it inherits.
+/// What identifies a span, and what everything below it inherits. Small, as every span has one.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// What other processes see.
-    pub span: SpanContext,
+    /// The trace it belongs to.
+    pub trace_id: TraceId,
+    /// The span.
+    pub span_id: SpanId,
+    /// What was decided about the trace.
+    pub flags: TraceFlags,
     /// Whether it came from another process.
     pub is_remote: bool,
     pub(crate) shared: Option<Arc<Shared>>,
@@ -19,23 +24,56 @@ pub struct Context {
 /// What few contexts have.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Attributes for every span below.
-    pub attributes: Option<Fields>,
+    /// What tracing systems on the way told each other.
+    pub trace_state: TraceState,
     /// What the application passes along.
     pub baggage: Baggage,
+    /// Attributes for every span below.
+    pub attributes: Option<Fields>,
 }
 
 impl Context {
     /// The context of a span in another process, as [`spanwise_model::propagate::extract`] read it.
     pub fn remote(span: SpanContext, baggage: Baggage) -> Self {
-        let shared = Shared { baggage, ..Shared::default() };
-        let shared = (!shared.baggage.is_empty()).then(|| Arc::new(shared));
-        Context { span, is_remote: true, shared }
+        let is_plain = span.trace_state.is_empty() && baggage.is_empty();
+        let shared = Shared { trace_state: span.trace_state, baggage, attributes: None };
+        Context {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            flags: span.flags,
+            is_remote: true,
+            shared: (!is_plain).then(|| Arc::new(shared)),
+        }
+    }
+
+    /// A new trace, about which nothing was decided yet.
+    #[inline]
+    pub(crate) fn root(trace_id: TraceId, span_id: SpanId) -> Self {
+        Context { trace_id, span_id, flags: TraceFlags::RANDOM, is_remote: false, shared: None }
+    }
+
+    /// The context of a span below.
+    #[inline]
+    pub(crate) fn child(&self, span_id: SpanId) -> Self {
+        let shared = self.shared.clone();
+        Context { trace_id: self.trace_id, span_id, flags: self.flags, is_remote: false, shared }
     }
 
     /// Whether spans below are recorded.
+    #[inline]
     pub fn is_sampled(&self) -> bool {
-        self.span.flags.is_sampled()
+        self.flags.is_sampled()
+    }
+
+    /// What other processes see.
+    pub fn span_context(&self) -> SpanContext {
+        let trace_state = self.shared.as_ref().map(|shared| shared.trace_state.clone());
+        SpanContext {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            flags: self.flags,
+            trace_state: trace_state.unwrap_or_default(),
+        }
     }
 
     /// What the application passes along.

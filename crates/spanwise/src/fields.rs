@@ -121,21 +121,21 @@ impl Fields {
     }
 }
 
-/// A few bytes of a key and its length, mixed.
+/// Some of a key's bytes and its length, mixed.
 #[inline]
 fn fingerprint(key: &str) -> u32 {
     let bytes = key.as_bytes();
-    let (head, tail) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+    let some = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(head), Some(tail)) => {
+            u64::from_le_bytes(*head) ^ u64::from_le_bytes(*tail).rotate_left(29)
+        }
         _ => {
-            let mut short = [0; 8];
-            short[..bytes.len()].copy_from_slice(bytes);
-            (u64::from_le_bytes(short), 0)
+            let at = |at: usize| bytes.get(at).copied().unwrap_or_default();
+            let (middle, last) = (bytes.len() / 2, bytes.len().saturating_sub(1));
+            u64::from(u32::from_le_bytes([at(0), at(1), at(middle), at(last)]))
         }
     };
-    let mixed = (head ^ tail.rotate_left(29) ^ bytes.len() as u64)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) as u32
+    ((some ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 #[cfg(test)]

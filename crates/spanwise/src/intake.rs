@@ -156,7 +156,12 @@ impl Intake {
     /// Adds a span; `write` is told whether it is the first since the slot was emptied. Says
     /// whether somebody has to [wake](Intake::wake_up) the recorder's thread up.
     #[inline]
-    pub fn push(&self, slot: &Slot, scope: ScopeId, write: impl FnOnce(&mut Vec<u8>, bool)) -> bool {
+    pub fn push(
+        &self,
+        slot: &Slot,
+        scope: ScopeId,
+        write: impl FnOnce(&mut Vec<u8>, bool),
+    ) -> bool {
         let mut chunk = lock(&slot.chunk);
         let is_first = chunk.n_spans == 0;
         chunk.push(scope, |out| write(out, is_first));

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use spanwise_model::Scope;
-use spanwise_model::propagate::SpanContext;
 
 use crate::clock::Stamp;
 use crate::config::Settings;
@@ -167,12 +166,8 @@ impl Recorder {
     pub fn metrics(&self) -> Metrics {
         let intake = self.intake();
         let counts = &intake.counts;
-        let dropped = [
-            &counts.queue_full,
-            &counts.undelivered,
-            &counts.rejected,
-            &counts.after_shutdown,
-        ];
+        let dropped =
+            [&counts.queue_full, &counts.undelivered, &counts.rejected, &counts.after_shutdown];
         let [queue_full, undelivered, rejected, after_shutdown] =
             dropped.map(|count| count.load(Relaxed));
         Metrics {
@@ -201,7 +196,7 @@ impl Recorder {
 
     /// Asks the sampler, which may be the application's code.
     #[cold]
-    pub(crate) fn ask(&self, context: &SpanContext, name: &str) -> bool {
+    pub(crate) fn ask(&self, context: &Context, name: &str) -> bool {
         let sampling = self.sampling.read().unwrap_or_else(PoisonError::into_inner).clone();
         match sampling {
             Sampling::Rate(rate) => crate::sampler::keeps(threshold(rate), &context.trace_id),

@@ -100,7 +100,7 @@ impl Recording {
     /// Begins; whatever it recorded before has been cleared.
     #[inline]
     pub(crate) fn begin(&mut self, start: &Start<'_>, context: Context, parent: Option<&Context>) {
-        self.parent = parent.map(|parent| parent.span.span_id);
+        self.parent = parent.map(|parent| parent.span_id);
         self.parent_is_remote = parent.is_some_and(|parent| parent.is_remote);
         self.context = context;
         self.name.push_str(start.name);
@@ -205,13 +205,17 @@ impl Recording {
 
     /// Writes it as it is, ending at `end`.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, anchor: &fastant::Anchor, end: Stamp) {
-        if let Some(Shared { attributes: Some(inherited), .. }) = self.context.shared.as_deref() {
+        let shared = self.context.shared.as_deref();
+        if let Some(Shared { attributes: Some(inherited), .. }) = shared {
             self.attributes.inherit(&self.recorder.settings().limits, inherited);
         }
         put_span(
             out,
             &SpanParts {
-                context: &self.context.span,
+                trace_id: self.context.trace_id,
+                span_id: self.context.span_id,
+                flags: self.context.flags,
+                trace_state: shared.map_or("", |shared| shared.trace_state.as_str()),
                 parent: self.parent,
                 parent_is_remote: self.parent_is_remote,
                 name: &self.name,
@@ -233,7 +237,9 @@ impl Recording {
 
 impl fmt::Debug for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let span = &self.context.span;
-        f.debug_struct("Recording").field("name", &self.name).field("span", span).finish()
+        f.debug_struct("Recording")
+            .field("name", &self.name)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
     }
 }

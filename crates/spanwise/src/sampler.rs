@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use spanwise_model::TraceId;
-use spanwise_model::propagate::SpanContext;
+
+use crate::context::Context;
 
 /// Decides whether the trace that starts with a local root is recorded.
 pub trait Sampler: Send + Sync {
     /// Whether to record. `context` is the span's own; a panic counts as "no opinion", and the
     /// base rate decides.
-    fn should_sample(&self, context: &SpanContext, name: &str) -> bool;
+    fn should_sample(&self, context: &Context, name: &str) -> bool;
 }
 
 /// The choice of a [`Sampler`], with the usual one built in.

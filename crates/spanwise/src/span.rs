@@ -133,7 +133,7 @@ record! {
     /// Records that it went well, whatever is said later.
     fn ok() |recording| recording.set_status(StatusCode::Ok, "");
     /// Adds an edge to a span that is not its parent.
-    fn link(to: &Context) |recording| recording.link(&to.span, to.is_remote, &Attributes::default());
+    fn link(to: &Context) |recording| recording.link(&to.span_context(), to.is_remote, &Attributes::default());
 }
 
 impl Span {
@@ -219,7 +219,7 @@ impl Entered {
 
     #[inline]
     fn leave(self) -> State {
-        let state = leave(self.depth);
+        let state = thread::with(|thread| thread.leave(self.depth)).unwrap_or(State::Off);
         std::mem::forget(self);
         state
     }
@@ -232,26 +232,10 @@ impl Entered {
     }
 }
 
-/// Takes the span at this depth, counted from one, off the thread's stack.
-#[inline]
-fn leave(depth: usize) -> State {
-    let left = thread::with(|thread| {
-        let Some(at) = depth.checked_sub(1).filter(|at| *at < thread.entered.len()) else {
-            return State::Off;
-        };
-        let state = std::mem::replace(&mut thread.entered[at], State::Left);
-        while matches!(thread.entered.last(), Some(State::Left)) {
-            thread.entered.pop();
-        }
-        state
-    });
-    left.unwrap_or(State::Off)
-}
-
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        drop(Span(leave(self.depth)));
+        thread::leave_and_end(self.depth);
     }
 }
 
@@ -279,7 +263,10 @@ fn record_error(recording: &mut Recording, error: &dyn Error) {
         .map(ToString::to_string)
         .collect();
     if !causes.is_empty() {
-        attributes.push("exception.stacktrace", format!("{message}\ncaused by: {}", causes.join("\ncaused by: ")));
+        attributes.push(
+            "exception.stacktrace",
+            format!("{message}\ncaused by: {}", causes.join("\ncaused by: ")),
+        );
     }
     recording.event("exception", None, &attributes);
     recording.set_status(StatusCode::Error, &message);

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
 use fastant::Anchor;
-use spanwise_model::propagate::{SpanContext, TraceFlags, TraceState};
 
 use crate::clock::Stamp;
 use crate::context::Context;
@@ -43,7 +42,8 @@ pub(crate) fn default() -> Option<Arc<Recorder>> {
 /// Works with the calling thread's own. `None` while the thread is ending.
 #[inline]
 pub(crate) fn with<R>(work: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-    THREAD.try_with(|thread| thread.try_borrow_mut().ok().map(|mut thread| work(&mut thread)))
+    THREAD
+        .try_with(|thread| thread.try_borrow_mut().ok().map(|mut thread| work(&mut thread)))
         .ok()
         .flatten()
 }
@@ -124,6 +124,21 @@ impl Thread {
         self.places[at].end(recording, end)
     }
 
+    /// Takes the span at this depth, counted from one, off the stack.
+    #[inline]
+    pub fn leave(&mut self, depth: usize) -> State {
+        if depth == self.entered.len() {
+            let state = self.entered.pop().unwrap_or(State::Off);
+            while matches!(self.entered.last(), Some(State::Left)) {
+                self.entered.pop();
+            }
+            return state;
+        }
+        // Spans inside it are still entered; their places stay where they are.
+        let at = depth.checked_sub(1).and_then(|at| self.entered.get_mut(at));
+        at.map_or(State::Off, |state| std::mem::replace(state, State::Left))
+    }
+
     #[inline]
     fn place(&mut self, recorder: &Arc<Recorder>) -> usize {
         let known = self.places.iter().position(|place| Arc::ptr_eq(&place.recorder, recorder));
@@ -159,11 +174,7 @@ impl Place {
     #[inline]
     fn start(&mut self, ids: &mut Ids, start: &Start<'_>, parent: Option<&Context>) -> Started {
         let context = match parent {
-            Some(parent) => Context {
-                span: parent.span.child(ids.span_id(), parent.is_sampled()),
-                is_remote: false,
-                shared: parent.shared.clone(),
-            },
+            Some(parent) => parent.child(ids.span_id()),
             None => self.root(ids, start),
         };
         if !context.is_sampled() || self.recorder.is_shut_down() {
@@ -182,18 +193,13 @@ impl Place {
     /// A new trace, and whether it is recorded.
     #[inline]
     fn root(&mut self, ids: &mut Ids, start: &Start<'_>) -> Context {
-        let mut span = SpanContext {
-            trace_id: ids.trace_id(),
-            span_id: ids.span_id(),
-            flags: TraceFlags::RANDOM,
-            trace_state: TraceState::default(),
-        };
+        let mut context = Context::root(ids.trace_id(), ids.span_id());
         let sampled = match self.recorder.threshold() {
-            Some(threshold) => keeps(threshold, &span.trace_id),
-            None => self.recorder.ask(&span, start.name),
+            Some(threshold) => keeps(threshold, &context.trace_id),
+            None => self.recorder.ask(&context, start.name),
         };
-        span.flags = span.flags.with_sampled(sampled);
-        Context { span, is_remote: false, shared: None }
+        context.flags = context.flags.with_sampled(sampled);
+        context
     }
 
     #[inline]
@@ -215,6 +221,18 @@ impl Place {
             self.pool.push(recording);
         }
         needs_wake.then(|| Arc::clone(&self.recorder))
+    }
+}
+
+/// Leaves the span at this depth and ends it.
+#[inline]
+pub(crate) fn leave_and_end(depth: usize) {
+    let to_wake = with(|thread| match thread.leave(depth) {
+        State::Recording(recording) => thread.end(recording, Stamp::now()),
+        _ => None,
+    });
+    if let Some(recorder) = to_wake.flatten() {
+        recorder.wake_up();
     }
 }
 
@@ -244,14 +262,6 @@ fn end_alone(mut recording: Box<Recording>, end: Stamp) {
 #[cold]
 pub(crate) fn start_unsampled(parent: Option<&Context>) -> Started {
     let mut ids = Ids::unseeded();
-    Started::Unsampled(parent.cloned().unwrap_or_else(|| Context {
-        span: SpanContext {
-            trace_id: ids.trace_id(),
-            span_id: ids.span_id(),
-            flags: TraceFlags::RANDOM,
-            trace_state: TraceState::default(),
-        },
-        is_remote: false,
-        shared: None,
-    }))
+    let root = || Context::root(ids.trace_id(), ids.span_id());
+    Started::Unsampled(parent.cloned().unwrap_or_else(root))
 }

@@ -23,10 +23,10 @@ pub use answer::{
 pub use encode::{encode_logs, encode_traces};
 pub use encode_json::{encode_logs_json, encode_traces_json};
 pub use json::{check_metrics_json, decode_logs_json, decode_traces_json};
+pub use protobuf::{check_metrics, decode_logs, decode_traces};
 pub use record::{
     Owner, SpanParts, ValueRef, key_of, put_attribute, put_event, put_link, put_request, put_span,
 };
-pub use protobuf::{check_metrics, decode_logs, decode_traces};
 
 use std::sync::Arc;
 

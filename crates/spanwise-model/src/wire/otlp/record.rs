@@ -6,9 +6,9 @@
 //! ends, and the request around many spans with [`put_request`] when they leave.
 
 use super::encode::{Writer, resource, scope};
-use crate::propagate::SpanContext;
+use crate::propagate::{SpanContext, TraceFlags};
 use crate::span::StatusCode;
-use crate::{Kind, Resource, Scope, SpanId, Value};
+use crate::{Kind, Resource, Scope, SpanId, TraceId, Value};
 
 /// A value to be written where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,10 @@ pub enum Owner {
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub struct SpanParts<'a> {
-    pub context: &'a SpanContext,
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub flags: TraceFlags,
+    pub trace_state: &'a str,
     pub parent: Option<SpanId>,
     /// Whether the parent is in another process.
     pub parent_is_remote: bool,
@@ -82,28 +85,36 @@ const PARENT_IS_REMOTE: u32 = 0x200;
 /// Writes one attribute.
 #[inline]
 pub fn put_attribute(out: &mut Vec<u8>, owner: Owner, key: &str, value: ValueRef<'_>) {
-    let tag = (owner as u8) << 3 | 2;
-    match value {
-        ValueRef::String(text) => put_sized(out, tag, key, 1, text.as_bytes()),
-        ValueRef::Bytes(bytes) => put_sized(out, tag, key, 7, bytes),
-        ValueRef::Bool(truth) => put_fixed(out, tag, key, &[2 << 3, u8::from(truth)]),
-        ValueRef::Int(number) => {
-            let mut field = [3 << 3; 11];
-            let (bytes, length) = varint(number as u64);
-            field[1..].copy_from_slice(&bytes);
-            put_fixed(out, tag, key, &field[..=length]);
-        }
-        ValueRef::Double(number) => {
-            let mut field = [4 << 3 | 1; 9];
-            field[1..].copy_from_slice(&number.to_le_bytes());
-            put_fixed(out, tag, key, &field);
-        }
+    // `AnyValue`'s field, and room for a number as a varint.
+    let mut field = [0; 16];
+    let length = match value {
+        ValueRef::String(text) => return put_sized(out, owner, key, 1, text.as_bytes()),
+        ValueRef::Bytes(bytes) => return put_sized(out, owner, key, 7, bytes),
         ValueRef::Any(any) => {
             let mut nested = Writer::default();
             super::encode::value(&mut nested, any);
-            put_fixed(out, tag, key, &nested.0);
+            put_key(out, owner, key, nested.0.len());
+            out.extend_from_slice(&nested.0);
+            return;
         }
-    }
+        ValueRef::Bool(truth) => {
+            [field[0], field[1]] = [2 << 3, u8::from(truth)];
+            2
+        }
+        ValueRef::Int(number) => {
+            let (bytes, length) = varint(number as u64);
+            field[0] = 3 << 3;
+            field[1..11].copy_from_slice(&bytes);
+            1 + length
+        }
+        ValueRef::Double(number) => {
+            field[0] = 4 << 3 | 1;
+            field[1..9].copy_from_slice(&number.to_le_bytes());
+            9
+        }
+    };
+    put_key(out, owner, key, length);
+    put_short(out, field, length);
 }
 
 /// Bytes that [`put_attribute`] wrote for one attribute start with the key; this is it.
@@ -139,38 +150,40 @@ pub fn put_link(
         out.text(3, to.trace_state.as_str());
         out.0.extend_from_slice(attributes);
         out.count(5, dropped);
-        out.flags(6, flags(to, is_remote));
+        out.flags(6, flags(to.flags, is_remote));
     });
 }
 
 /// Writes a span, without a tag and a length before it.
 pub fn put_span(out: &mut Vec<u8>, span: &SpanParts<'_>) {
     let variable = span.attributes.len() + span.events.len() + span.links.len() + span.name.len();
-    out.reserve(variable + 128);
-    let mut head = [0; 28];
+    out.reserve(variable + 160);
+    let mut head = [0; 64];
     head[..2].copy_from_slice(&[1 << 3 | 2, 16]);
-    head[2..18].copy_from_slice(span.context.trace_id.as_bytes());
+    head[2..18].copy_from_slice(span.trace_id.as_bytes());
     head[18..20].copy_from_slice(&[2 << 3 | 2, 8]);
-    head[20..].copy_from_slice(span.context.span_id.as_bytes());
-    out.extend_from_slice(&head);
-    if let Some(parent) = &span.parent {
-        let mut field = [4 << 3 | 2, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-        field[2..].copy_from_slice(parent.as_bytes());
-        out.extend_from_slice(&field);
-    }
-    let mut times = [7 << 3 | 1; 18];
-    times[1..9].copy_from_slice(&span.start_time_unix_nano.to_le_bytes());
-    times[9] = 8 << 3 | 1;
-    times[10..].copy_from_slice(&span.end_time_unix_nano.to_le_bytes());
-    out.extend_from_slice(&times);
+    head[20..28].copy_from_slice(span.span_id.as_bytes());
+    head[28] = 7 << 3 | 1;
+    head[29..37].copy_from_slice(&span.start_time_unix_nano.to_le_bytes());
+    head[37] = 8 << 3 | 1;
+    head[38..46].copy_from_slice(&span.end_time_unix_nano.to_le_bytes());
     // The tag of field 16 takes two bytes.
-    let mut kind = [6 << 3, span.kind as u8, 0x85, 0x01, 0, 0, 0, 0];
-    kind[4..].copy_from_slice(&flags(span.context, span.parent_is_remote).to_le_bytes());
-    out.extend_from_slice(&kind);
-    with(out, |out| {
-        out.text(3, span.context.trace_state.as_str());
-        out.text(5, span.name);
-    });
+    head[46..50].copy_from_slice(&[6 << 3, span.kind as u8, 0x85, 0x01]);
+    head[50..54].copy_from_slice(&flags(span.flags, span.parent_is_remote).to_le_bytes());
+    let mut length = 54;
+    if let Some(parent) = &span.parent {
+        head[54..56].copy_from_slice(&[4 << 3 | 2, 8]);
+        head[56..64].copy_from_slice(parent.as_bytes());
+        length = 64;
+    }
+    let end = out.len() + length;
+    out.extend_from_slice(&head);
+    out.truncate(end);
+    put_head(out, 5 << 3 | 2, span.name.len());
+    out.extend_from_slice(span.name.as_bytes());
+    if !span.trace_state.is_empty() {
+        with(out, |out| out.text(3, span.trace_state));
+    }
     out.extend_from_slice(span.attributes);
     out.extend_from_slice(span.events);
     out.extend_from_slice(span.links);
@@ -213,9 +226,9 @@ pub fn put_request<'a, S>(
     });
 }
 
-fn flags(context: &SpanContext, is_remote: bool) -> u32 {
+fn flags(flags: TraceFlags, is_remote: bool) -> u32 {
     let remote = if is_remote { PARENT_IS_REMOTE } else { 0 };
-    u32::from(context.flags.bits()) | REMOTE_IS_KNOWN | remote
+    u32::from(flags.bits()) | REMOTE_IS_KNOWN | remote
 }
 
 fn with(out: &mut Vec<u8>, write: impl FnOnce(&mut Writer)) {
@@ -230,44 +243,43 @@ fn message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Writer)) {
 
 /// An attribute whose `AnyValue` is text or bytes.
 #[inline]
-fn put_sized(out: &mut Vec<u8>, tag: u8, key: &str, field: u8, bytes: &[u8]) {
-    let value_length = 1 + varint_length(bytes.len()) + bytes.len();
-    put_key(out, tag, key, value_length);
-    out.push(field << 3 | 2);
-    put_length(out, bytes.len());
+fn put_sized(out: &mut Vec<u8>, owner: Owner, key: &str, field: u8, bytes: &[u8]) {
+    put_key(out, owner, key, 1 + varint_length(bytes.len()) + bytes.len());
+    put_head(out, field << 3 | 2, bytes.len());
     out.extend_from_slice(bytes);
-}
-
-/// An attribute whose `AnyValue` has been written.
-#[inline]
-fn put_fixed(out: &mut Vec<u8>, tag: u8, key: &str, value: &[u8]) {
-    put_key(out, tag, key, value.len());
-    out.extend_from_slice(value);
 }
 
 /// What stands before an attribute's `AnyValue`.
 #[inline]
-fn put_key(out: &mut Vec<u8>, tag: u8, key: &str, value_length: usize) {
+fn put_key(out: &mut Vec<u8>, owner: Owner, key: &str, value_length: usize) {
     let length = 1 + varint_length(key.len()) + key.len() + 1 + varint_length(value_length);
     let length = length + value_length;
-    out.reserve(length + 12);
-    out.push(tag);
-    put_length(out, length);
-    out.push(1 << 3 | 2);
-    put_length(out, key.len());
+    out.reserve(length + 32);
+    put_head(out, (owner as u8) << 3 | 2, length);
+    put_head(out, 1 << 3 | 2, key.len());
     out.extend_from_slice(key.as_bytes());
-    out.push(2 << 3 | 2);
-    put_length(out, value_length);
+    put_head(out, 2 << 3 | 2, value_length);
 }
 
+/// A tag and a length.
 #[inline]
-fn put_length(out: &mut Vec<u8>, length: usize) {
+fn put_head(out: &mut Vec<u8>, tag: u8, length: usize) {
     if length < 0x80 {
-        out.push(length as u8);
+        out.extend_from_slice(&[tag, length as u8]);
         return;
     }
     let (bytes, used) = varint(length as u64);
+    out.push(tag);
     out.extend_from_slice(&bytes[..used]);
+}
+
+/// The first few of some bytes: a copy of a fixed size is several times cheaper than one whose
+/// size has to be looked at.
+#[inline]
+fn put_short(out: &mut Vec<u8>, bytes: [u8; 16], length: usize) {
+    let end = out.len() + length;
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
 }
 
 const fn varint_length(value: usize) -> usize {

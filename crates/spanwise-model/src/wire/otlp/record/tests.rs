@@ -4,9 +4,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::propagate::{SpanContext, TraceFlags, TraceState};
+use crate::propagate::TraceState;
 use crate::wire::otlp::decode_traces;
-use crate::{Attributes, Event, Link, Span, Status, Str, TraceId};
+use crate::{Attributes, Event, Link, Span, Status, Str};
 
 fn context(trace_state: &[u8]) -> SpanContext {
     SpanContext {
@@ -55,7 +55,10 @@ proptest! {
         let parent = (!is_root).then_some(linked.span_id);
         let mut span = Vec::new();
         put_span(&mut span, &SpanParts {
-            context: &context,
+            trace_id: context.trace_id,
+            span_id: context.span_id,
+            flags: context.flags,
+            trace_state: context.trace_state.as_str(),
             parent,
             parent_is_remote: !is_root,
             name: &name,
