@@ -49,12 +49,12 @@ export interface TracePage {
 }
 
 export interface Usage {
-  input: number | null;
-  output: number | null;
-  total: number | null;
-  cache_read: number | null;
-  cache_write: number | null;
-  reasoning: number | null;
+  input?: number | null;
+  output?: number | null;
+  total?: number | null;
+  cache_read?: number | null;
+  cache_write?: number | null;
+  reasoning?: number | null;
 }
 
 /** What the outline of a trace tells of an LLM-related span: the numbers, not the content. */

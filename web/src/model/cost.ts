@@ -39,7 +39,7 @@ export function isKnown(value: number | null | undefined): value is number {
 
 export interface UsageLine {
   label: string;
-  value: number | null;
+  value: number | null | undefined;
   /** Part of the line above rather than an addend. */
   isPart: boolean;
   note: string;

@@ -223,7 +223,12 @@ function numbersOf(llm: Llm): Llm {
   delete rest.parameters;
   rest.tool_name = rest.tool?.name ?? null;
   delete rest.tool;
-  return rest;
+  return known({ ...rest, ...(rest.usage && { usage: known(rest.usage) }) });
+}
+
+/** As the server does: in an outline, what is not known is left out. */
+function known<T extends object>(record: T): T {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null)) as T;
 }
 
 function preview(messages: Message[] | undefined, value: Json | undefined): string | null {

@@ -1,6 +1,7 @@
 //! The JSON of the query API, written by hand: what clients rely on, whatever the types inside do.
 //!
-//! Nanoseconds are strings (they pass 2^53), ids lower-case hex, unknown numbers and texts `null`.
+//! Nanoseconds are strings (they pass 2^53), ids lower-case hex, unknown numbers and texts `null`;
+//! outlines, which can be long, leave them out instead.
 
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -162,7 +163,7 @@ pub struct OutlineJson<'a> {
     #[serde(flatten)]
     head: HeadJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    llm: Option<FactsJson<'a>>,
+    llm: Option<KnownFacts<'a>>,
     #[serde(skip_serializing_if = "slice_is_empty")]
     warnings: &'a [Warning],
 }
@@ -171,7 +172,7 @@ impl<'a> From<&'a StoredSpan> for OutlineJson<'a> {
     fn from(stored: &'a StoredSpan) -> Self {
         OutlineJson {
             head: HeadJson::from(&stored.span),
-            llm: FactsJson::of(&stored.facts),
+            llm: FactsJson::of(&stored.facts).map(KnownFacts),
             warnings: &stored.warnings,
         }
     }
@@ -339,6 +340,72 @@ impl<'a> FactsJson<'a> {
             output_preview: known(&facts.output_preview),
         })
     }
+}
+
+/// The facts of a span in an outline: only those that are known.
+struct KnownFacts<'a>(FactsJson<'a>);
+
+impl Serialize for KnownFacts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let KnownFacts(facts) = self;
+        let usage = KnownUsage(&facts.usage);
+        let finish_reasons = &facts.finish_reasons;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("operation", facts.operation)?;
+        entry(&mut map, "provider", facts.provider)?;
+        entry(&mut map, "request_model", facts.request_model)?;
+        entry(&mut map, "response_model", facts.response_model)?;
+        entry(&mut map, "usage", Some(usage).filter(KnownUsage::is_any))?;
+        entry(&mut map, "cost_usd", facts.cost_usd)?;
+        entry(&mut map, "cost_source", facts.cost_source)?;
+        entry(&mut map, "time_to_first_token_ns", facts.time_to_first_token_ns)?;
+        entry(&mut map, "finish_reasons", Some(finish_reasons).filter(|all| !all.is_empty()))?;
+        entry(&mut map, "response_id", facts.response_id)?;
+        entry(&mut map, "conversation_id", facts.conversation_id)?;
+        entry(&mut map, "session_id", facts.session_id)?;
+        entry(&mut map, "user_id", facts.user_id)?;
+        entry(&mut map, "workflow_name", facts.workflow_name)?;
+        entry(&mut map, "agent", facts.agent)?;
+        entry(&mut map, "tool_name", facts.tool_name)?;
+        entry(&mut map, "input_preview", facts.input_preview)?;
+        entry(&mut map, "output_preview", facts.output_preview)?;
+        map.end()
+    }
+}
+
+struct KnownUsage<'a>(&'a UsageJson);
+
+impl KnownUsage<'_> {
+    fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let UsageJson { input, output, total, cache_read, cache_write, reasoning } = *self.0;
+        let all = [
+            ("input", input),
+            ("output", output),
+            ("total", total),
+            ("cache_read", cache_read),
+            ("cache_write", cache_write),
+            ("reasoning", reasoning),
+        ];
+        all.into_iter().filter_map(|(key, tokens)| Some((key, tokens?)))
+    }
+
+    fn is_any(&self) -> bool {
+        self.entries().next().is_some()
+    }
+}
+
+impl Serialize for KnownUsage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.entries())
+    }
+}
+
+fn entry<M: SerializeMap>(
+    map: &mut M,
+    key: &'static str,
+    value: Option<impl Serialize>,
+) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| map.serialize_entry(key, &value))
 }
 
 /// The facts with the content.

@@ -244,6 +244,11 @@ pub fn text(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
 }
 
+pub fn number(key: &str, value: i64) -> KeyValue {
+    let value = Some(AnyValue { value: Some(Value::IntValue(value)) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
 pub fn now_ns() -> u64 {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap();
     u64::try_from(since.as_nanos()).unwrap()
