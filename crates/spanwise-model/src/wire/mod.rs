@@ -7,6 +7,7 @@
 pub mod base64;
 pub mod datadog;
 mod draft;
+mod fields;
 mod fit;
 pub mod jaeger;
 mod json_writer;

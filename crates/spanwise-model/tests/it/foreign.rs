@@ -249,6 +249,10 @@ fn formats() -> Vec<(Decode, &'static [u8])> {
             xray::decode_datagram,
             include_bytes!("../../../../testdata/xray/aws-xray-sdk-python.udp"),
         ),
+        (
+            zipkin::decode_protobuf,
+            include_bytes!("../../../../testdata/zipkin/opentelemetry-python.pb"),
+        ),
     ]
 }
 
@@ -323,6 +327,12 @@ fn keys(attributes: &Attributes) -> Vec<&str> {
 #[test]
 fn a_python_application_over_zipkin() {
     let (decode, body) = formats()[0];
+    insta::assert_snapshot!(draw(&decode(Bytes::from_static(body)).unwrap()));
+}
+
+#[test]
+fn the_same_over_zipkin_in_protobuf() {
+    let (decode, body) = formats()[7];
     insta::assert_snapshot!(draw(&decode(Bytes::from_static(body)).unwrap()));
 }
 

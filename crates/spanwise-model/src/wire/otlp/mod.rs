@@ -8,7 +8,6 @@
 mod answer;
 mod encode;
 mod encode_json;
-mod fields;
 mod json;
 mod json_records;
 mod json_scalars;

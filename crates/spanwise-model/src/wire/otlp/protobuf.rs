@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::fields::{Fault, Fields, Wire, fault};
 use super::{DecodeError, Draft, Ids, MAX_VALUE_DEPTH, Signal, fill_gaps};
 use crate::span::StatusCode;
+use crate::wire::fields::{Fault, Fields, Wire, fault};
 use crate::wire::names;
 use crate::{
     Attribute, Attributes, Batch, Event, Kind, Link, LogEvent, Resource, Scope, Span, SpanId,

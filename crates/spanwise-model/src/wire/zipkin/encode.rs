@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::LINK_PREFIX;
-use super::decode::is_plain_annotation;
+use super::mapping::is_plain_annotation;
 use crate::span::StatusCode;
 use crate::wire::json_writer::{Object, quote};
 use crate::wire::lift::sink;

@@ -36,7 +36,7 @@ fn a_bad_span_does_not_spoil_its_neighbours() {
     insta::assert_debug_snapshot!(reasons, @r#"
     [
         "traceId has 0 bytes, expected 16",
-        "invalid type: integer `7`, expected struct Zipkin",
+        "invalid type: integer `7`, expected an object",
         "traceId is zero",
         "id is not hexadecimal",
         "timestamp is not a number",

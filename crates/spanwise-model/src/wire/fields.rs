@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::DecodeError;
+use super::draft::DecodeError;
 
 /// Why a message cannot be read, boxed because it is rare and answers are many.
 pub(super) type Fault = Box<DecodeError>;
