@@ -216,10 +216,18 @@ fn error_tags<'s>(tags: &mut Tags<'s, Tag<'s>>, span: &'s Span) {
     }
 }
 
-/// A name of low cardinality, as Datadog's agent makes it of scope and kind.
-fn operation(span: &Span) -> String {
-    let scope = if span.scope.name.is_empty() { "opentelemetry" } else { &*span.scope.name };
-    format!("{scope}.{}", span.kind.as_str())
+/// A name of low cardinality, as Datadog's agent makes it of scope and kind, in the characters and
+/// the length that it would leave of it.
+pub(super) fn operation(span: &Span) -> String {
+    const MAX_BYTES: usize = 100;
+    let legal = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' };
+    let kind = span.kind.as_str();
+    let scope: String =
+        span.scope.name.chars().map(legal).take(MAX_BYTES - 1 - kind.len()).collect();
+    match scope.trim_start_matches(|c: char| !c.is_ascii_alphabetic()) {
+        "" => format!("opentelemetry.{kind}"),
+        scope => format!("{scope}.{kind}"),
+    }
 }
 
 fn span_type(span: &Span) -> &'static str {

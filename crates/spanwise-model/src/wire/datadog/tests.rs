@@ -369,3 +369,19 @@ fn what_datadog_needs_is_written() {
       "metrics":{"tokens":12}}]]
     "#);
 }
+
+#[test]
+fn operations_have_names_that_agents_take() {
+    for (scope, name) in [
+        ("", "opentelemetry.internal"),
+        ("@openinference/openai", "openinference_openai.internal"),
+        ("été-1", "t__1.internal"),
+        ("世界", "opentelemetry.internal"),
+    ] {
+        let mut span = span(0, |_| {});
+        span.scope = std::sync::Arc::new(crate::Scope { name: scope.into(), ..<_>::default() });
+        let again = read(encode([&span]).body).spans.remove(0);
+        assert_eq!(again.scope.name, span.scope.name);
+        assert_eq!(super::encode::operation(&span), name);
+    }
+}
