@@ -5,12 +5,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+// Both are aligned like integers: a copy of an odd place stalls whoever reads it back whole.
+
 /// Identifies a trace: 16 bytes, not all zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(align(8))]
 pub struct TraceId([u8; 16]);
 
 /// Identifies a span within its trace: 8 bytes, not all zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(align(8))]
 pub struct SpanId([u8; 8]);
 
 /// Why bytes or text are not an id.

@@ -16,8 +16,9 @@ pub struct Context {
     pub span_id: SpanId,
     /// What was decided about the trace.
     pub flags: TraceFlags,
-    /// Whether it came from another process.
-    pub is_remote: bool,
+    /// Whether it came from another process. Not a `bool`: the compiler would keep other types'
+    /// tags in its unused bits, at an odd place, and then copies everything else from odd places.
+    remote: u8,
     pub(crate) shared: Option<Arc<Shared>>,
 }
 
@@ -41,7 +42,7 @@ impl Context {
             trace_id: span.trace_id,
             span_id: span.span_id,
             flags: span.flags,
-            is_remote: true,
+            remote: 1,
             shared: (!is_plain).then(|| Arc::new(shared)),
         }
     }
@@ -49,14 +50,19 @@ impl Context {
     /// A new trace, about which nothing was decided yet.
     #[inline]
     pub(crate) fn root(trace_id: TraceId, span_id: SpanId) -> Self {
-        Context { trace_id, span_id, flags: TraceFlags::RANDOM, is_remote: false, shared: None }
+        Context { trace_id, span_id, flags: TraceFlags::RANDOM, remote: 0, shared: None }
     }
 
     /// The context of a span below.
     #[inline]
     pub(crate) fn child(&self, span_id: SpanId) -> Self {
         let shared = self.shared.clone();
-        Context { trace_id: self.trace_id, span_id, flags: self.flags, is_remote: false, shared }
+        Context { trace_id: self.trace_id, span_id, flags: self.flags, remote: 0, shared }
+    }
+
+    /// Whether it came from another process.
+    pub fn is_remote(&self) -> bool {
+        self.remote != 0
     }
 
     /// Whether spans below are recorded.

@@ -125,15 +125,12 @@ impl Fields {
 #[inline]
 fn fingerprint(key: &str) -> u32 {
     let bytes = key.as_bytes();
-    let some = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        (Some(head), Some(tail)) => {
-            u64::from_le_bytes(*head) ^ u64::from_le_bytes(*tail).rotate_left(29)
-        }
-        _ => {
-            let at = |at: usize| bytes.get(at).copied().unwrap_or_default();
-            let (middle, last) = (bytes.len() / 2, bytes.len().saturating_sub(1));
-            u64::from(u32::from_le_bytes([at(0), at(1), at(middle), at(last)]))
-        }
+    let some = if let (Some(head), Some(tail)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u64::from_le_bytes(*head) ^ u64::from_le_bytes(*tail).rotate_left(29)
+    } else {
+        let at = |at: usize| bytes.get(at).copied().unwrap_or_default();
+        let (middle, last) = (bytes.len() / 2, bytes.len().saturating_sub(1));
+        u64::from(u32::from_le_bytes([at(0), at(1), at(middle), at(last)]))
     };
     ((some ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }

@@ -1,8 +1,8 @@
 //! Tracing for LLM applications.
 //!
-//! Read in this order: [`span`](mod@span) (what an application holds), [`recording`] (a span while
-//! it is open), [`thread`] (what each thread keeps), [`intake`] and [`worker`] (how spans leave),
-//! [`export`] (where they go).
+//! Read in this order: `span` (what an application holds), `recording` (a span while
+//! it is open), `thread` (what each thread keeps), `intake` and `worker` (how spans leave),
+//! `export` (where they go).
 
 pub mod config;
 pub mod context;

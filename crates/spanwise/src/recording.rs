@@ -101,7 +101,7 @@ impl Recording {
     #[inline]
     pub(crate) fn begin(&mut self, start: &Start<'_>, context: Context, parent: Option<&Context>) {
         self.parent = parent.map(|parent| parent.span_id);
-        self.parent_is_remote = parent.is_some_and(|parent| parent.is_remote);
+        self.parent_is_remote = parent.is_some_and(Context::is_remote);
         self.context = context;
         self.name.push_str(start.name);
         self.kind = start.kind;

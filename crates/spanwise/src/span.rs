@@ -110,8 +110,9 @@ macro_rules! record {
             })*
         }
 
+        #[expect(clippy::return_self_not_must_use, reason = "it is returned to say more, or not")]
         impl Current {
-            $($(#[$doc])* #[inline] pub fn $name(&self, $($argument: $type),*) -> &Self {
+            $($(#[$doc])* #[inline] pub fn $name(self, $($argument: $type),*) -> Self {
                 self.with(|$recording| $body);
                 self
             })*
@@ -133,7 +134,7 @@ record! {
     /// Records that it went well, whatever is said later.
     fn ok() |recording| recording.set_status(StatusCode::Ok, "");
     /// Adds an edge to a span that is not its parent.
-    fn link(to: &Context) |recording| recording.link(&to.span_context(), to.is_remote, &Attributes::default());
+    fn link(to: &Context) |recording| recording.link(&to.span_context(), to.is_remote(), &Attributes::default());
 }
 
 impl Span {
@@ -245,7 +246,8 @@ impl Current {
         thread::with(|thread| innermost(&mut thread.entered).is_some()).unwrap_or_default()
     }
 
-    fn with(&self, work: impl FnOnce(&mut Recording)) {
+    #[expect(clippy::unused_self, reason = "all three sorts of spans are used alike")]
+    fn with(self, work: impl FnOnce(&mut Recording)) {
         thread::with(|thread| innermost(&mut thread.entered).map(work));
     }
 }
@@ -272,7 +274,7 @@ fn record_error(recording: &mut Recording, error: &dyn Error) {
     recording.set_status(StatusCode::Error, &message);
 }
 
-impl<'a> Start<'a> {
+impl Start<'_> {
     /// The same with another role in a remote call.
     #[must_use]
     pub fn kind(self, kind: Kind) -> Self {

@@ -65,6 +65,7 @@ struct Place {
     recorder: Arc<Recorder>,
     intake: Arc<Intake>,
     slot: Arc<Slot>,
+    #[expect(clippy::vec_box, reason = "what moves between pool and span is a pointer")]
     pool: Vec<Box<Recording>>,
     anchor: Anchor,
 }

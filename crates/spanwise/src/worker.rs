@@ -111,16 +111,12 @@ fn deliver_to(exporter: &mut dyn Exporter, batch: &Batch, intake: &Intake, timeo
             Retry::After(asked) => Some(asked),
         };
         let deadline = intake.stop_at().map_or(give_up, |stop| stop.min(give_up));
-        match wait.filter(|wait| Instant::now() + *wait < deadline) {
-            Some(wait) => {
-                tracing::debug!(%error, ?wait, "spans were not delivered, trying again");
-                intake.pause(wait);
-            }
-            None => {
-                tracing::warn!(%error, n_spans, "spans were dropped");
-                return add(&counts.undelivered, n_spans);
-            }
-        }
+        let Some(wait) = wait.filter(|wait| Instant::now() + *wait < deadline) else {
+            tracing::warn!(%error, n_spans, "spans were dropped");
+            return add(&counts.undelivered, n_spans);
+        };
+        tracing::debug!(%error, ?wait, "spans were not delivered, trying again");
+        intake.pause(wait);
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }

@@ -85,37 +85,36 @@ const PARENT_IS_REMOTE: u32 = 0x200;
 /// Writes one attribute.
 #[inline]
 pub fn put_attribute(out: &mut Vec<u8>, owner: Owner, key: &str, value: ValueRef<'_>) {
-    // `AnyValue`'s field, and room for a number as a varint.
-    let mut field = [0; 16];
-    let length = match value {
-        ValueRef::String(text) => return put_sized(out, owner, key, 1, text.as_bytes()),
-        ValueRef::Bytes(bytes) => return put_sized(out, owner, key, 7, bytes),
+    match value {
+        ValueRef::String(text) if key.len() < SHORT && text.len() < SHORT => {
+            put_short_key(out, owner, key, 2 + text.len());
+            let length = text.len() as u8;
+            out.extend_from_slice(&[2 << 3 | 2, 2 + length, 1 << 3 | 2, length]);
+            out.extend_from_slice(text.as_bytes());
+        }
+        ValueRef::Bool(truth) => put_number(out, owner, key, 2 << 3, [u8::from(truth); 10], 1),
+        ValueRef::Int(number) => {
+            let (bytes, length) = varint(number as u64);
+            put_number(out, owner, key, 3 << 3, bytes, length);
+        }
+        ValueRef::Double(number) => {
+            let mut bytes = [0; 10];
+            bytes[..8].copy_from_slice(&number.to_le_bytes());
+            put_number(out, owner, key, 4 << 3 | 1, bytes, 8);
+        }
+        ValueRef::String(text) => put_sized(out, owner, key, 1, text.as_bytes()),
+        ValueRef::Bytes(bytes) => put_sized(out, owner, key, 7, bytes),
         ValueRef::Any(any) => {
             let mut nested = Writer::default();
             super::encode::value(&mut nested, any);
             put_key(out, owner, key, nested.0.len());
             out.extend_from_slice(&nested.0);
-            return;
         }
-        ValueRef::Bool(truth) => {
-            [field[0], field[1]] = [2 << 3, u8::from(truth)];
-            2
-        }
-        ValueRef::Int(number) => {
-            let (bytes, length) = varint(number as u64);
-            field[0] = 3 << 3;
-            field[1..11].copy_from_slice(&bytes);
-            1 + length
-        }
-        ValueRef::Double(number) => {
-            field[0] = 4 << 3 | 1;
-            field[1..9].copy_from_slice(&number.to_le_bytes());
-            9
-        }
-    };
-    put_key(out, owner, key, length);
-    put_short(out, field, length);
+    }
 }
+
+/// Key and text of this length together with what stands around them have lengths of one byte.
+const SHORT: usize = 58;
 
 /// Bytes that [`put_attribute`] wrote for one attribute start with the key; this is it.
 pub fn key_of(attribute: &[u8]) -> Option<&[u8]> {
@@ -179,7 +178,11 @@ pub fn put_span(out: &mut Vec<u8>, span: &SpanParts<'_>) {
     let end = out.len() + length;
     out.extend_from_slice(&head);
     out.truncate(end);
-    put_head(out, 5 << 3 | 2, span.name.len());
+    if span.name.len() < 0x80 {
+        out.extend_from_slice(&[5 << 3 | 2, span.name.len() as u8]);
+    } else {
+        put_head(out, 5 << 3 | 2, span.name.len());
+    }
     out.extend_from_slice(span.name.as_bytes());
     if !span.trace_state.is_empty() {
         with(out, |out| out.text(3, span.trace_state));
@@ -241,8 +244,34 @@ fn message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Writer)) {
     with(out, |out| out.message(number, write));
 }
 
-/// An attribute whose `AnyValue` is text or bytes.
+/// A key and the value's length, both short.
 #[inline]
+fn put_short_key(out: &mut Vec<u8>, owner: Owner, key: &str, value_length: usize) {
+    let length = 4 + key.len() + value_length;
+    out.reserve(length + 16);
+    let head = [(owner as u8) << 3 | 2, length as u8, 1 << 3 | 2, key.len() as u8];
+    out.extend_from_slice(&head);
+    out.extend_from_slice(key.as_bytes());
+}
+
+/// An attribute whose `AnyValue` is a field of a few bytes.
+#[inline]
+fn put_number(out: &mut Vec<u8>, owner: Owner, key: &str, tag: u8, bytes: [u8; 10], length: usize) {
+    if key.len() >= SHORT {
+        put_key(out, owner, key, 1 + length);
+        out.push(tag);
+        return out.extend_from_slice(&bytes[..length]);
+    }
+    put_short_key(out, owner, key, 1 + length);
+    let end = out.len() + 3 + length;
+    out.extend_from_slice(&[2 << 3 | 2, 1 + length as u8, tag]);
+    // A copy of a fixed size is several times cheaper than one whose size has to be looked at.
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
+}
+
+/// An attribute whose `AnyValue` is text or bytes.
+#[inline(never)]
 fn put_sized(out: &mut Vec<u8>, owner: Owner, key: &str, field: u8, bytes: &[u8]) {
     put_key(out, owner, key, 1 + varint_length(bytes.len()) + bytes.len());
     put_head(out, field << 3 | 2, bytes.len());
@@ -250,7 +279,7 @@ fn put_sized(out: &mut Vec<u8>, owner: Owner, key: &str, field: u8, bytes: &[u8]
 }
 
 /// What stands before an attribute's `AnyValue`.
-#[inline]
+#[inline(never)]
 fn put_key(out: &mut Vec<u8>, owner: Owner, key: &str, value_length: usize) {
     let length = 1 + varint_length(key.len()) + key.len() + 1 + varint_length(value_length);
     let length = length + value_length;
@@ -262,24 +291,10 @@ fn put_key(out: &mut Vec<u8>, owner: Owner, key: &str, value_length: usize) {
 }
 
 /// A tag and a length.
-#[inline]
 fn put_head(out: &mut Vec<u8>, tag: u8, length: usize) {
-    if length < 0x80 {
-        out.extend_from_slice(&[tag, length as u8]);
-        return;
-    }
     let (bytes, used) = varint(length as u64);
     out.push(tag);
     out.extend_from_slice(&bytes[..used]);
-}
-
-/// The first few of some bytes: a copy of a fixed size is several times cheaper than one whose
-/// size has to be looked at.
-#[inline]
-fn put_short(out: &mut Vec<u8>, bytes: [u8; 16], length: usize) {
-    let end = out.len() + length;
-    out.extend_from_slice(&bytes);
-    out.truncate(end);
 }
 
 const fn varint_length(value: usize) -> usize {

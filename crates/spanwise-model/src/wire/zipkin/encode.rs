@@ -1,7 +1,7 @@
 //! Spans to Zipkin JSON.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use super::LINK_PREFIX;
 use super::mapping::is_plain_annotation;

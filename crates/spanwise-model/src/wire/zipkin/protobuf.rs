@@ -131,10 +131,10 @@ impl Reader<'_> {
 /// An IP address; empty if it has the wrong length.
 fn address<const N: usize>(bytes: &[u8]) -> Str
 where
-    std::net::IpAddr: From<[u8; N]>,
+    core::net::IpAddr: From<[u8; N]>,
 {
     let address = <[u8; N]>::try_from(bytes);
-    address.map(|bytes| std::net::IpAddr::from(bytes).to_string().into()).unwrap_or_default()
+    address.map(|bytes| core::net::IpAddr::from(bytes).to_string().into()).unwrap_or_default()
 }
 
 fn kind(number: u64) -> Kind {

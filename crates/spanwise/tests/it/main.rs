@@ -1,0 +1,6 @@
+//! The SDK as an application sees it, up to the bytes that leave.
+
+#![expect(clippy::unwrap_used, reason = "these are tests throughout")]
+
+mod recording;
+mod sink;
