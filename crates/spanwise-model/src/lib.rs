@@ -7,13 +7,14 @@
 //! Read in this order: [`id`] and [`value`], then [`span`], then [`genai`] (what we understand of
 //! an LLM span), [`stored`] (a span as the store keeps it), [`summary`] (a trace in one row),
 //! [`tree`] (a trace as readable text), [`price`], [`propagate`] (what crosses a process boundary),
-//! [`redact`] (what must not leave), and the formats in [`wire`].
+//! [`redact`] (what must not leave), [`sampling`], and the formats in [`wire`].
 
 pub mod genai;
 pub mod id;
 pub mod price;
 pub mod propagate;
 pub mod redact;
+pub mod sampling;
 pub mod span;
 pub mod stored;
 pub mod summary;
