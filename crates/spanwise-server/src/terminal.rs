@@ -136,7 +136,7 @@ fn render_trace(trace: &Json, style: Style) -> String {
 }
 
 fn render_span(span: &Json, style: Style) -> String {
-    let failed = span["status"]["code"] == "error";
+    let failed = span["is_error"] == true;
     let llm = &span["llm"];
     let mut line = format!(
         "{} {} {}",
@@ -218,10 +218,11 @@ mod tests {
             "output_preview": "", "diagnostics": [{"kind": "orphan", "message": "a parent is missing"}],
             "spans": [
                 {"span_id": "00000000000000a1", "start_time_unix_nano": "1", "name": "POST /chat",
-                 "duration_ns": "1500000000", "status": {"code": "error", "message": "\u{1b}[2Jgone"}},
+                 "duration_ns": "1500000000", "is_error": true,
+                 "status": {"code": "error", "message": "\u{1b}[2Jgone"}},
                 {"span_id": "00000000000000a2", "parent_span_id": "00000000000000a1",
                  "start_time_unix_nano": "2", "name": "chat gpt-4o", "duration_ns": "900000000",
-                 "status": {"code": "unset"},
+                 "is_error": false, "status": {"code": "unset"},
                  "llm": {"operation": "chat", "usage": {"total": 120}, "cost_usd": 0.0021}},
             ],
         });
