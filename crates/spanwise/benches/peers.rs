@@ -16,6 +16,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData,
 use opentelemetry_sdk::trace::{Sampler as OtelSampler, SdkTracer, SdkTracerProvider};
 use spanwise::export::{Batch, Delivered, ExportError, Exporter};
 use spanwise::{Recorder, Sampling, Settings};
+use spanwise_model::sampling::Rate;
 
 const RUNS: usize = 11;
 /// Pairs of root and child in one run.
@@ -28,7 +29,7 @@ fn main() {
         "| what | spanwise, min | median | peer | peer, min | median | ratio of medians | bar |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    let ours = Ours::new(Sampling::Rate(1.0));
+    let ours = Ours::new(Sampling::Rate(Rate::ALL));
     let recorded = ours.measure(pair);
     let otel = Otel::new(OtelSampler::AlwaysOn);
     let otel_recorded = otel.measure();
@@ -40,7 +41,7 @@ fn main() {
         "3× (4.5×)",
     );
     row("root and child, 5 attributes", &recorded, "fastrace", &fastrace_recorded(), "2× (3×)");
-    ours.0.set_sampling(Sampling::Rate(0.0));
+    ours.0.set_sampling(Sampling::Rate(Rate::NONE));
     let unsampled = ours.measure(pair);
     drop(otel);
     let otel = Otel::new(OtelSampler::AlwaysOff);

@@ -6,6 +6,7 @@ use spanwise_model::propagate::{Baggage, SpanContext, TraceFlags, TraceState};
 use spanwise_model::{SpanId, TraceId};
 
 use crate::fields::Fields;
+use crate::tail::Tail;
 
 /// What identifies a span, and what everything below it inherits. Small, as every span has one.
 #[derive(Clone, Debug)]
@@ -31,13 +32,15 @@ pub(crate) struct Shared {
     pub baggage: Baggage,
     /// Attributes for every span below.
     pub attributes: Option<Fields>,
+    /// Where spans wait until their root has ended.
+    pub tail: Option<Tail>,
 }
 
 impl Context {
     /// The context of a span in another process, as [`spanwise_model::propagate::extract`] read it.
     pub fn remote(span: SpanContext, baggage: Baggage) -> Self {
         let is_plain = span.trace_state.is_empty() && baggage.is_empty();
-        let shared = Shared { trace_state: span.trace_state, baggage, attributes: None };
+        let shared = Shared { trace_state: span.trace_state, baggage, ..Shared::default() };
         Context {
             trace_id: span.trace_id,
             span_id: span.span_id,
@@ -69,6 +72,10 @@ impl Context {
     #[inline]
     pub fn is_sampled(&self) -> bool {
         self.flags.is_sampled()
+    }
+
+    pub(crate) fn has_tail(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.tail.is_some())
     }
 
     /// What other processes see.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::recorder::ScopeId;
+use crate::tail::Held;
 
 /// A thread's chunk is queued when it has grown to this.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -93,6 +94,8 @@ pub(crate) struct Intake {
     asleep: AtomicBool,
     queue_bytes: usize,
     pub counts: Counts,
+    /// What waits in tails.
+    pub held: Held,
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +125,8 @@ pub(crate) struct Counts {
     pub undelivered: AtomicU64,
     pub rejected: AtomicU64,
     pub after_shutdown: AtomicU64,
+    /// Not wanted, as intelligent sampling decided.
+    pub sampled_out: AtomicU64,
     pub export_errors: AtomicU64,
 }
 
@@ -143,7 +148,12 @@ impl Intake {
             asleep: AtomicBool::new(true),
             queue_bytes,
             counts: Counts::default(),
+            held: Held::default(),
         }
+    }
+
+    pub fn queue_bytes(&self) -> usize {
+        self.queue_bytes
     }
 
     /// A place for the calling thread's spans.
@@ -339,7 +349,8 @@ impl Intake {
     /// Spans that wait to leave.
     pub fn n_waiting(&self) -> usize {
         let in_slots: usize = lock(&self.slots).iter().map(|slot| lock(&slot.chunk).n_spans).sum();
-        in_slots + lock(&self.queue).full.iter().map(Chunk::n_spans).sum::<usize>()
+        let in_tails = self.held.spans.load(Relaxed);
+        in_slots + in_tails + lock(&self.queue).full.iter().map(Chunk::n_spans).sum::<usize>()
     }
 }
 

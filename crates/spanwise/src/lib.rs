@@ -19,6 +19,7 @@ mod fields;
 mod fork;
 mod ids;
 mod intake;
+mod tail;
 mod thread;
 mod worker;
 

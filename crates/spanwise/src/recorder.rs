@@ -1,33 +1,30 @@
 //! The recorder: starts spans, takes them when they end, and has them delivered by one thread.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use spanwise_model::Scope;
+use spanwise_model::sampling::Randomness;
 
 use crate::clock::Stamp;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::intake::{Chunk, Intake};
 use crate::recording::{Recording, Start};
-use crate::sampler::{Sampling, threshold};
+use crate::sampler::{ASK, Root, Rules, Sampling};
 use crate::{fork, thread, worker};
 
 /// Records spans of one resource, under one set of rules.
 pub struct Recorder {
     settings: Settings,
-    /// See [`threshold`]; [`ASK`] where a sampler has to be asked.
+    /// [`Rules::threshold`] of the rules in force, so that they are rarely looked at.
     threshold: AtomicU64,
-    sampling: RwLock<Sampling>,
+    rules: RwLock<Rules>,
     scopes: RwLock<Vec<Scope>>,
     process: Process,
     is_shut_down: AtomicBool,
 }
-
-/// A value of [`Recorder::threshold`] that no rate gives.
-const ASK: u64 = u64::MAX;
 
 /// What belongs to one process: after a fork the child has the memory of its parent's queues,
 /// maybe in the middle of a change, but not the thread that empties them. It starts anew.
@@ -81,6 +78,8 @@ pub struct Metrics {
     pub dropped_rejected: u64,
     /// … because they ended after the shutdown.
     pub dropped_after_shutdown: u64,
+    /// Spans of traces that intelligent sampling did not want.
+    pub sampled_out: u64,
     /// Spans that ended and wait to leave.
     pub queue_size: usize,
     /// Attempts to deliver that failed, those that were repeated with success too.
@@ -97,7 +96,7 @@ impl Recorder {
         };
         let recorder = Recorder {
             threshold: AtomicU64::new(0),
-            sampling: RwLock::new(settings.sampling.clone()),
+            rules: RwLock::new(Rules::new(Sampling::default())),
             scopes: RwLock::new(vec![own]),
             process: Process::new(settings.queue_bytes),
             is_shut_down: AtomicBool::new(false),
@@ -114,12 +113,9 @@ impl Recorder {
 
     /// Changes which traces are recorded from now on.
     pub fn set_sampling(&self, sampling: Sampling) {
-        let threshold = match &sampling {
-            Sampling::Rate(rate) => threshold(*rate),
-            Sampling::Custom(_) => ASK,
-        };
-        *self.sampling.write().unwrap_or_else(PoisonError::into_inner) = sampling;
-        self.threshold.store(threshold, Relaxed);
+        let rules = Rules::new(sampling);
+        self.threshold.store(rules.threshold(), Relaxed);
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     /// The number of an instrumentation, the same for the same scope.
@@ -178,6 +174,7 @@ impl Recorder {
             dropped_undelivered: undelivered,
             dropped_rejected: rejected,
             dropped_after_shutdown: after_shutdown,
+            sampled_out: counts.sampled_out.load(Relaxed),
             queue_size: intake.n_waiting(),
             export_errors: counts.export_errors.load(Relaxed),
         }
@@ -187,27 +184,17 @@ impl Recorder {
         self.is_shut_down.load(Relaxed)
     }
 
-    /// The threshold of the rate in force; `None` where a sampler has to be asked.
+    /// What becomes of a trace that starts here with this span.
     #[inline]
-    pub(crate) fn threshold(&self) -> Option<u64> {
+    pub(crate) fn root(&self, context: &Context, name: &str) -> Root {
         let threshold = self.threshold.load(Relaxed);
-        (threshold != ASK).then_some(threshold)
-    }
-
-    /// Asks the sampler, which may be the application's code.
-    #[cold]
-    pub(crate) fn ask(&self, context: &Context, name: &str) -> bool {
-        let sampling = self.sampling.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match sampling {
-            Sampling::Rate(rate) => crate::sampler::keeps(threshold(rate), &context.trace_id),
-            Sampling::Custom(sampler) => {
-                let ask = AssertUnwindSafe(|| sampler.should_sample(context, name));
-                catch_unwind(ask).unwrap_or_else(|_| {
-                    tracing::warn!("the sampler panicked; the trace is recorded");
-                    true
-                })
-            }
+        if threshold == 0 {
+            return Root { sampled: true, shared: None };
         }
+        if threshold != ASK && Randomness::of_trace(context.trace_id).get() < threshold {
+            return Root::default();
+        }
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).root(context, name)
     }
 
     pub(crate) fn scopes(&self) -> Vec<Scope> {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use spanwise_model::propagate::SpanContext;
+use spanwise_model::sampling::Randomness;
 use spanwise_model::span::StatusCode;
 use spanwise_model::wire::otlp::{Owner, SpanParts, ValueRef, put_event, put_link, put_span};
 use spanwise_model::{Attributes, Kind, SpanId, Status};
@@ -11,7 +13,9 @@ use spanwise_model::{Attributes, Kind, SpanId, Status};
 use crate::clock::{Stamp, unix_nanos};
 use crate::context::{Context, Shared};
 use crate::fields::Fields;
+use crate::intake::{Chunk, Intake};
 use crate::recorder::{Recorder, ScopeId};
+use crate::tail::Ended;
 
 /// What an idle recording keeps of the memory that a huge span took.
 const KEPT_BYTES: usize = 16 << 10;
@@ -201,6 +205,30 @@ impl Recording {
         if code == StatusCode::Error {
             self.status_message.push_str(message);
         }
+    }
+
+    /// Gives it to its trace's tail. Returns spans that are to leave now.
+    pub(crate) fn end_in_tail(
+        &mut self,
+        intake: &Intake,
+        anchor: &fastant::Anchor,
+        end: Stamp,
+    ) -> Option<Chunk> {
+        let shared = self.context.shared.clone();
+        let tail = shared.as_ref()?.tail.as_ref()?;
+        let (start, end) = (self.start.unix_nanos(anchor), end.unix_nanos(anchor));
+        let name = std::mem::take(&mut self.name);
+        let ended = Ended {
+            span_id: self.context.span_id,
+            name: &name,
+            duration: Duration::from_nanos(end.saturating_sub(start)),
+            failed: self.status == StatusCode::Error,
+            randomness: Randomness::of_trace(self.context.trace_id),
+        };
+        tail.take(intake, self.scope, &ended, |out| {
+            self.name.push_str(&name);
+            self.write(out, anchor, Stamp::Said(end));
+        })
     }
 
     /// Writes it as it is, ending at `end`.

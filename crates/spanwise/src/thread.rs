@@ -14,7 +14,7 @@ use crate::ids::Ids;
 use crate::intake::{Chunk, Intake, Slot};
 use crate::recorder::{Recorder, Started};
 use crate::recording::{Recording, Start};
-use crate::sampler::keeps;
+use crate::sampler::Root;
 use crate::span::State;
 
 /// Recordings that a thread keeps for its next spans.
@@ -195,11 +195,9 @@ impl Place {
     #[inline]
     fn root(&mut self, ids: &mut Ids, start: &Start<'_>) -> Context {
         let mut context = Context::root(ids.trace_id(), ids.span_id());
-        let sampled = match self.recorder.threshold() {
-            Some(threshold) => keeps(threshold, &context.trace_id),
-            None => self.recorder.ask(&context, start.name),
-        };
+        let Root { sampled, shared } = self.recorder.root(&context, start.name);
         context.flags = context.flags.with_sampled(sampled);
+        context.shared = shared;
         context
     }
 
@@ -210,18 +208,33 @@ impl Place {
             return None;
         }
         let scope = recording.scope;
-        let needs_wake = self.intake.push(&self.slot, scope, |out, is_first| {
-            if is_first {
-                // The counter drifts against the wall clock, so they are compared now and then.
-                self.anchor = Anchor::new();
-            }
-            recording.write(out, &self.anchor, end);
-        });
+        let needs_wake = if recording.context.has_tail() {
+            self.end_in_tail(&mut recording, end)
+        } else {
+            self.intake.push(&self.slot, scope, |out, is_first| {
+                if is_first {
+                    // The counter drifts against the wall clock, so they are compared now and then.
+                    self.anchor = Anchor::new();
+                }
+                recording.write(out, &self.anchor, end);
+            })
+        };
         recording.clear();
         if self.pool.len() < POOL {
             self.pool.push(recording);
         }
         needs_wake.then(|| Arc::clone(&self.recorder))
+    }
+
+    /// Ends a span whose trace waits for a decision.
+    #[cold]
+    fn end_in_tail(&mut self, recording: &mut Recording, end: Stamp) -> bool {
+        self.anchor = Anchor::new();
+        let Some(chunk) = recording.end_in_tail(&self.intake, &self.anchor, end) else {
+            return false;
+        };
+        self.intake.submit(chunk);
+        true
     }
 }
 

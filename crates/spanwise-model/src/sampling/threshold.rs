@@ -63,6 +63,11 @@ impl Threshold {
         (n_kept > 0).then(|| Threshold(RANGE - n_kept.min(RANGE)))
     }
 
+    /// The number, below 2⁵⁶.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
     /// Whether a trace of this randomness is kept.
     pub fn keeps(self, randomness: Randomness) -> bool {
         randomness.0 >= self.0

@@ -6,6 +6,7 @@ use futures::executor::block_on;
 use spanwise::{Context, InSpan, Limits, Recorder, Sampler, Sampling, Settings, Start, Started};
 use spanwise_model::Attributes;
 use spanwise_model::propagate::Extracted;
+use spanwise_model::sampling::{IntelligentSampling, IntelligentSamplingConfig, Rate};
 use spanwise_model::span::StatusCode;
 use spanwise_model::wire::otlp::ValueRef;
 
@@ -241,7 +242,7 @@ fn with_a_dead_receiver_the_shutdown_keeps_its_deadline_and_counts() {
 fn a_rate_keeps_the_same_traces_everywhere_and_children_follow() {
     let (all, some) = (Sink::default(), Sink::default());
     let all_recorder = all.recorder();
-    let sampling = Sampling::Rate(0.25);
+    let sampling = Sampling::Rate(Rate::new(0.25).unwrap());
     let some_recorder = Recorder::new(Settings { sampling, ..some.settings() });
     for _ in 0..4_000 {
         let root = record(&some_recorder, "root", None);
@@ -269,7 +270,7 @@ impl Sampler for Picky {
 #[test]
 fn a_sampler_is_asked_for_roots_and_may_panic() {
     let sink = Sink::default();
-    let sampling = Sampling::Custom(Arc::new(Picky));
+    let sampling = Sampling::Custom(Arc::new(Picky), Rate::ALL);
     let recorder = Recorder::new(Settings { sampling, ..sink.settings() });
     let wanted = record(&recorder, "wanted", None);
     record(&recorder, "child", Some(&wanted));
@@ -327,4 +328,78 @@ fn spans_carry_their_scope_and_said_times() {
     assert_eq!(*spans[0].scope, library);
     assert_eq!(spans[1].scope.name, "spanwise");
     assert!(spans[1].start_time_unix_nano > 1_600_000_000_000_000_000);
+}
+
+fn nested(recorder: &Arc<Recorder>, root: &str, child_fails: bool) {
+    let Started::Recording(open) = recorder.start(&Start::named(root), None) else {
+        panic!("spans wait for their root");
+    };
+    let Started::Recording(mut child) =
+        recorder.start(&Start::named("child"), Some(open.context()))
+    else {
+        panic!("spans wait for their root");
+    };
+    if child_fails {
+        child.set_status(StatusCode::Error, "caught by the root");
+    }
+    Recorder::end(child, None);
+    Recorder::end(open, None);
+}
+
+#[test]
+fn intelligent_sampling_decides_when_the_root_ends() {
+    let sink = Sink::default();
+    let rules = IntelligentSamplingConfig {
+        base_sampling_rate: 0.0,
+        high_priority_operations: [("checkout".to_owned(), 1.0)].into(),
+        ..IntelligentSamplingConfig::default()
+    };
+    let rules = Arc::new(IntelligentSampling::new(rules).unwrap());
+    let sampling = Sampling::Intelligent(rules);
+    let recorder = Recorder::new(Settings { sampling, ..sink.settings() });
+    nested(&recorder, "dull", false);
+    nested(&recorder, "unlucky", true);
+    nested(&recorder, "workflow.checkout", false);
+    assert!(recorder.flush(PATIENCE));
+    let mut names: Vec<_> = sink.spans().iter().map(|span| span.name.to_string()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["child", "child", "unlucky", "workflow.checkout"]);
+    let metrics = recorder.metrics();
+    assert_eq!((metrics.spans_started, metrics.spans_exported, metrics.sampled_out), (6, 4, 2));
+    assert_eq!(metrics.queue_size, 0);
+}
+
+#[test]
+fn a_trace_too_long_to_wait_for_is_kept() {
+    let sink = Sink::default();
+    let rules = IntelligentSamplingConfig { base_sampling_rate: 0.0, ..Default::default() };
+    let rules = Arc::new(IntelligentSampling::new(rules).unwrap());
+    let sampling = Sampling::Intelligent(rules);
+    let recorder = Recorder::new(Settings { sampling, ..sink.settings() });
+    let Started::Recording(open) = recorder.start(&Start::named("long"), None) else {
+        panic!("spans wait for their root");
+    };
+    for _ in 0..10 {
+        let Started::Recording(mut child) =
+            recorder.start(&Start::named("child"), Some(open.context()))
+        else {
+            panic!("spans wait for their root");
+        };
+        child.set("text", ValueRef::String(&"x".repeat(1 << 20)));
+        Recorder::end(child, None);
+    }
+    Recorder::end(open, None);
+    assert!(recorder.flush(PATIENCE));
+    assert_eq!(sink.spans().len(), 11);
+}
+
+#[test]
+fn a_rate_below_one_tells_how_many_traces_one_stands_for() {
+    let sink = Sink::default();
+    let sampling = Sampling::Rate(Rate::new(0.5).unwrap());
+    let recorder = Recorder::new(Settings { sampling, ..sink.settings() });
+    (0..100).for_each(|_| drop(record(&recorder, "work", None)));
+    assert!(recorder.flush(PATIENCE));
+    let spans = sink.spans();
+    assert!(!spans.is_empty() && spans.iter().all(|span| &*span.trace_state == "ot=th:8"));
 }

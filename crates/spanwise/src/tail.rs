@@ -1,0 +1,97 @@
+//! Traces that are decided about when their local root ends: until then their spans wait here.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use spanwise_model::SpanId;
+use spanwise_model::sampling::{IntelligentSampling, Randomness, RootFacts};
+
+use crate::intake::{Chunk, Intake};
+use crate::recorder::ScopeId;
+
+/// A trace that has grown to this while its root is open is kept, as it is no longer cheap to wait.
+const LONGEST: usize = 4 << 20;
+
+/// The spans of one trace in this process, and what is decided about them.
+pub(crate) struct Tail {
+    root: SpanId,
+    rules: Arc<IntelligentSampling>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Chunk,
+    has_error: bool,
+    is_kept: Option<bool>,
+}
+
+/// A span that has ended, as far as the decision needs it.
+pub(crate) struct Ended<'a> {
+    pub span_id: SpanId,
+    pub name: &'a str,
+    pub duration: Duration,
+    pub failed: bool,
+    pub randomness: Randomness,
+}
+
+/// Memory that all tails of a process take together.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub bytes: AtomicUsize,
+    pub spans: AtomicUsize,
+}
+
+impl Tail {
+    pub fn new(root: SpanId, rules: Arc<IntelligentSampling>) -> Self {
+        Tail { root, rules, state: Mutex::default() }
+    }
+
+    /// Takes a span. Returns spans that are to leave now, if there are any.
+    pub fn take(
+        &self,
+        intake: &Intake,
+        scope: ScopeId,
+        span: &Ended<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Chunk> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_kept == Some(false) {
+            intake.counts.sampled_out.fetch_add(1, Relaxed);
+            return None;
+        }
+        let before = state.waiting.len();
+        state.waiting.push(scope, write);
+        state.has_error |= span.failed;
+        let grown = state.waiting.len() - before;
+        let held = intake.held.bytes.fetch_add(grown, Relaxed) + grown;
+        intake.held.spans.fetch_add(1, Relaxed);
+        let is_root = span.span_id == self.root;
+        if is_root && state.is_kept.is_none() {
+            let decision = self.rules.decide(&RootFacts {
+                name: span.name,
+                duration: span.duration,
+                has_error: state.has_error,
+                randomness: span.randomness,
+            });
+            state.is_kept = Some(decision.is_kept);
+        } else if state.waiting.len() > LONGEST || held > intake.queue_bytes() {
+            state.is_kept = Some(true);
+        }
+        let is_kept = state.is_kept?;
+        let chunk = std::mem::take(&mut state.waiting);
+        intake.held.bytes.fetch_sub(chunk.len(), Relaxed);
+        intake.held.spans.fetch_sub(chunk.n_spans(), Relaxed);
+        if !is_kept {
+            intake.counts.sampled_out.fetch_add(chunk.n_spans() as u64, Relaxed);
+        }
+        is_kept.then_some(chunk)
+    }
+}
+
+impl std::fmt::Debug for Tail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tail").field("root", &self.root).finish_non_exhaustive()
+    }
+}
