@@ -7,8 +7,9 @@
 //! Read in this order: [`id`] and [`value`], then [`span`], then [`genai`] (what we understand of
 //! an LLM span), [`stored`] (a span as the store keeps it), [`summary`] (a trace in one row),
 //! [`tree`] (a trace as readable text), [`price`], [`propagate`] (what crosses a process boundary),
-//! [`redact`] (what must not leave), [`sampling`], and the formats in [`wire`].
+//! [`content`] and [`redact`] (what must not leave), [`sampling`], and the formats in [`wire`].
 
+pub mod content;
 pub mod genai;
 pub mod id;
 pub mod price;

@@ -97,6 +97,9 @@ fn grouped_card(bytes: &[u8], start: usize) -> Option<Range<usize>> {
 /// An account's number: `DE89 3704 0044 0532 0130 00`, with or without spaces.
 fn iban(bytes: &[u8], run: &Range<usize>) -> Option<Range<usize>> {
     let start = run.start.checked_sub(2).filter(|_| run.len() >= 2)?;
+    if !bytes[start..run.start].iter().all(u8::is_ascii_alphabetic) {
+        return None;
+    }
     let country = [bytes[start].to_ascii_uppercase(), bytes[start + 1].to_ascii_uppercase()];
     let length = checks::iban_length(country)?;
     if !starts_word(bytes, start) {
