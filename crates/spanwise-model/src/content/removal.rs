@@ -203,9 +203,14 @@ impl<'p> Removal<'p> {
             }
         }
         for attribute in &mut span.attributes.0 {
-            let is_error = ["error.", "exception.", "otel.status_description"]
-                .iter()
-                .any(|beginning| attribute.key.starts_with(beginning));
+            let is_error = [
+                "error.",
+                "exception.",
+                "otel.status_description",
+                "langfuse.observation.status_message",
+            ]
+            .iter()
+            .any(|beginning| attribute.key.starts_with(beginning));
             if let Value::String(text) = &mut attribute.value
                 && is_error
             {

@@ -36,7 +36,7 @@ const fn only(class: Class) -> Holds {
 }
 
 /// Keys, and beginnings of keys where they end in a dot.
-const KEYS: [(&str, Holds); 113] = [
+const KEYS: [(&str, Holds); 114] = [
     // OpenTelemetry GenAI, today and before.
     ("gen_ai.input.messages", Holds::Prompt),
     ("gen_ai.output.messages", Holds::Answer),
@@ -159,6 +159,7 @@ const KEYS: [(&str, Holds); 113] = [
     ("input", Holds::Input),
     ("output", Holds::Output),
     ("db.marqo.search.query", Holds::Only(QUERY)),
+    ("db.query.retrieved_documents", only(Class::ToolOutput)),
 ];
 
 /// A query is a tool's input, and as a rule what somebody asked.

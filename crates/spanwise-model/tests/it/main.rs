@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests throughout")]
 
 mod arbitrary;
+mod content;
 mod foreign;
 mod hostile;
 mod recordings;
