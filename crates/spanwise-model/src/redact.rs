@@ -240,9 +240,11 @@ impl Rules {
         let is_hiding = may_be_json && self.has_to_be_opened(text);
         if may_be_json && (is_hiding || !found.is_empty()) {
             let places = merged(found.clone());
-            let concerns = |token: Range<usize>| {
+            let concerns = |token: Range<usize>, key: &str| {
                 let next = places.partition_point(|place| place.end <= token.start);
-                is_hiding || places.get(next).is_some_and(|place| place.start < token.end)
+                is_hiding
+                    || places.get(next).is_some_and(|place| place.start < token.end)
+                    || (self.classes.pii && self.context.says_anything(key.as_bytes()))
             };
             match json::redact(text, concerns, |leaf| self.leaf(&leaf, depth + 1)) {
                 Outcome::Changed(redacted, n_replaced) => return Some((redacted, n_replaced)),

@@ -55,13 +55,22 @@ impl Context {
 
     /// Whether a text speaks of something.
     pub fn says(&self, topic: Topic, near: &[u8]) -> bool {
-        self.0.find_iter(near).any(|found| {
-            let (word, of) = WORDS[found.pattern().as_usize()];
+        self.topics(near).any(|said| said == topic)
+    }
+
+    /// Whether a text speaks of any of the topics.
+    pub fn says_anything(&self, near: &[u8]) -> bool {
+        self.topics(near).next().is_some()
+    }
+
+    fn topics(&self, near: &[u8]) -> impl Iterator<Item = Topic> {
+        self.0.find_iter(near).filter_map(|found| {
+            let (word, topic) = WORDS[found.pattern().as_usize()];
             let is_letter = |at: Option<usize>| {
                 at.and_then(|at| near.get(at)).is_some_and(u8::is_ascii_alphabetic)
             };
             let is_part = is_letter(found.start().checked_sub(1)) || is_letter(Some(found.end()));
-            of == topic && !(word.ends_with('.') && is_part)
+            (!word.ends_with('.') || !is_part).then_some(topic)
         })
     }
 }

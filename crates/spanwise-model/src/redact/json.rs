@@ -31,12 +31,12 @@ pub(super) fn may_be_json(text: &str) -> bool {
     )
 }
 
-/// Hands the strings and numbers that `concerns` names by their place to `redact`, which returns
+/// Hands the strings and numbers that `concerns` names by their place and key to `redact`, which returns
 /// the text that takes their place and how many places it replaced. Numbers that change become
 /// strings.
 pub(super) fn redact(
     text: &str,
-    concerns: impl Fn(Range<usize>) -> bool,
+    concerns: impl Fn(Range<usize>, &str) -> bool,
     redact: impl Fn(Leaf<'_>) -> Option<(String, usize)>,
 ) -> Outcome {
     let mut rewriting = Rewriting { text, out: String::new(), copied: 0, n_replaced: 0 };
@@ -52,19 +52,23 @@ pub(super) fn redact(
             }
             b'"' => {
                 let Some(end) = string_end(bytes, at) else { return Outcome::NotJson };
-                let content = unescape(&text[at..end]);
                 let is_key = bytes[end..].trim_ascii_start().first() == Some(&b':');
-                let leaf =
-                    Leaf { text: &content, key: if is_key { "" } else { &key }, is_number: false };
-                rewriting.replace(at..end, redact(leaf));
+                let of = if is_key { "" } else { &*key };
+                if concerns(at..end, of) {
+                    let content = unescape(&text[at..end]);
+                    rewriting.replace(
+                        at..end,
+                        redact(Leaf { text: &content, key: of, is_number: false }),
+                    );
+                }
                 if is_key {
-                    key = content;
+                    key = unescape(&text[at..end]);
                 }
                 end
             }
             b'-' | b'0'..=b'9' => {
                 let end = number_end(bytes, at);
-                if concerns(at..end) {
+                if concerns(at..end, &key) {
                     let leaf = Leaf { text: &text[at..end], key: &key, is_number: true };
                     rewriting.replace(at..end, redact(leaf));
                 }

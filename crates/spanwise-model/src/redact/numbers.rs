@@ -153,34 +153,35 @@ fn is_version(bytes: &[u8], found: &Range<usize>) -> bool {
 /// An address of hexadecimal groups, told from times and from paths of C++ by having enough groups.
 fn ip_v6(bytes: &[u8], run: &Range<usize>) -> Option<Range<usize>> {
     const LONGEST: usize = 45;
-    let is_hex = |byte: u8| byte.is_ascii_hexdigit();
-    let after = run_end(&bytes[..bytes.len().min(run.end + 4)], run.end, is_hex);
-    let first = bytes[..run.start].iter().rev().take(4).take_while(|byte| is_hex(**byte)).count();
-    let is_near_colon =
-        bytes.get(after) == Some(&b':') || before(bytes, run.start - first, 1) == Some(b':');
-    if !is_near_colon {
+    let is_part = |byte: u8| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
+    let near = &bytes[..bytes.len().min(run.end + LONGEST)];
+    let back =
+        bytes[..run.start].iter().rev().take(LONGEST).take_while(|b| is_part(**b)).enumerate();
+    let mut start = run.start;
+    for (place, byte) in back {
+        // The run of digits before this one was asked about the same address.
+        if byte.is_ascii_digit() {
+            return None;
+        }
+        start = run.start - place - 1;
+    }
+    let group = run_end(near, run.end, |byte| byte.is_ascii_hexdigit());
+    if bytes.get(group) != Some(&b':') && !bytes[start..run.start].contains(&b':') {
         return None;
     }
-    let is_part = |byte: u8| is_hex(byte) || byte == b':' || byte == b'.';
-    let back = bytes[..run.start].iter().rev().take(LONGEST).take_while(|b| is_part(**b)).count();
-    let start = run.start - back;
-    let mut end = run_end(&bytes[..bytes.len().min(run.end + LONGEST)], start, is_part);
-    while end > run.end
-        && (bytes[end - 1] == b'.' || bytes[start..end].ends_with(b":"))
-        && !bytes[start..end].ends_with(b"::")
-    {
+    let mut end = run_end(near, group, is_part);
+    while end > run.end && matches!(bytes[end - 1], b'.' | b':') && !bytes[..end].ends_with(b"::") {
         end -= 1;
     }
     let address = &bytes[start..end];
-    let n_colons = memchr::memchr_iter(b':', address).count();
-    let n_digits = address.iter().filter(|byte| is_hex(**byte)).count();
-    let is_short = address.windows(2).any(|pair| pair == b"::");
-    if address.len() > LONGEST || n_digits < 5 || n_colons < 2 || !(is_short || n_colons >= 6) {
+    let n_digits = address.iter().filter(|byte| byte.is_ascii_hexdigit()).count();
+    let n_colons = address.iter().fold(0, |n, byte| n + usize::from(*byte == b':'));
+    let has_groups = n_colons >= 6 || (n_colons >= 2 && address.windows(2).any(|two| two == b"::"));
+    if n_digits < 5 || !has_groups || !starts_word(bytes, start) || !ends_word(bytes, end) {
         return None;
     }
     let address = str::from_utf8(address).ok()?;
-    (starts_word(bytes, start) && ends_word(bytes, end) && address.parse::<Ipv6Addr>().is_ok())
-        .then_some(start..end)
+    address.parse::<Ipv6Addr>().is_ok().then_some(start..end)
 }
 
 /// A number of the United States' social security: `123-45-6789`; with spaces or without anything

@@ -174,6 +174,7 @@ fn context_tells_what_bare_numbers_are() {
     check("Passport no. ‹123456789›");
     check(r#"{"phone":"‹4155552671›","order":"4155552671"}"#);
     check(r#"{"card":"‹4111111111111111›"}"#);
+    check(r#"{"phones":["‹4155552671›","‹4155552672›","‹4155552673›"],"ids":["4155552671"]}"#);
     let redacted =
         redactor(&[]).redact(r#"{"card": 4111111111111111, "n": 15032385536}"#).into_owned();
     assert_eq!(redacted, r#"{"card": "[REDACTED]", "n": 15032385536}"#);
