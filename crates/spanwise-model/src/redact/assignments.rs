@@ -162,7 +162,10 @@ fn bare_value(within: &[u8], start: usize) -> Range<usize> {
 
 /// What people write where a secret would stand.
 fn is_placeholder(value: &[u8]) -> bool {
-    const WORDS: [&str; 22] = [
+    const WORDS: [&str; 25] = [
+        "include",
+        "omit",
+        "same-origin",
         "null",
         "none",
         "nil",

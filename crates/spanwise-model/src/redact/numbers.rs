@@ -70,6 +70,11 @@ fn card(bytes: &[u8], run: &Range<usize>) -> Option<Range<usize>> {
 
 fn grouped_card(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     let separator = *bytes.get(start + 4).filter(|byte| b" -.".contains(byte))?;
+    // Most runs of four digits are years.
+    let second = run_end(bytes, start + 5, |byte| byte.is_ascii_digit()) - (start + 5);
+    if !matches!(second, 4 | 6) {
+        return None;
+    }
     let mut digits = [0; 19];
     let (mut n_digits, mut groups, mut at) = (0, Vec::with_capacity(5), start);
     let mut found = None;

@@ -79,7 +79,7 @@ const PLANTS: [&str; 42] = [
 ];
 
 /// What looks like something but is not.
-const HARMLESS: [&str; 30] = [
+const HARMLESS: [&str; 31] = [
     "The order was shipped on 2024-05-17 at 12:30:45.123 and cost $1,234.56.",
     "4111111111111112",
     "4111 1111 1111 1112",
@@ -103,6 +103,7 @@ const HARMLESS: [&str; 30] = [
     "password = getpass.getpass('now')",
     "password=os.environ['DB_PASSWORD']",
     "DB_PASSWORD=${DB_PASSWORD}",
+    r#"fetch(url, {"credentials": "include"})"#,
     "the bearer of responsibilities",
     "primary_key=customer_id, cache_key: user-12",
     "https://example.com/a?b=c#d",
