@@ -17,6 +17,8 @@ use opentelemetry_sdk::trace::{Sampler as OtelSampler, SdkTracer, SdkTracerProvi
 use spanwise::export::{Batch, Delivered, ExportError, Exporter};
 use spanwise::{Recorder, Sampling, Settings};
 use spanwise_model::sampling::Rate;
+use tracing::subscriber::with_default;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 const RUNS: usize = 11;
 /// Pairs of root and child in one run.
@@ -41,6 +43,13 @@ fn main() {
         "3× (4.5×)",
     );
     row("root and child, 5 attributes", &recorded, "fastrace", &fastrace_recorded(), "2× (3×)");
+    let layer = tracing_subscriber::registry().with(spanwise::layer());
+    let layer = with_default(layer, || ours.measure(tracing_pair));
+    let peer = tracing_opentelemetry::layer().with_tracer(otel.1.clone()).with_threads(false);
+    let peer =
+        tracing_subscriber::registry().with(peer.with_tracked_inactivity(false).with_level(true));
+    let peer = with_default(peer, || measure(tracing_pair, || drop(otel.0.force_flush())));
+    row("tracing: root and child, 5 fields", &layer, "tracing-opentelemetry", &peer, "3× (5×)");
     ours.0.set_sampling(Sampling::Rate(Rate::NONE));
     let unsampled = ours.measure(pair);
     drop(otel);
@@ -61,6 +70,23 @@ fn ours(name: &str) -> spanwise::Entered {
         .set("gen_ai.request.temperature", 0.7)
         .set("stream", true);
     span.enter()
+}
+
+fn tracing_pair() {
+    let _root = tracing_span("agent.run");
+    let _child = tracing_span("chat gpt-4o");
+}
+
+fn tracing_span(what: &str) -> tracing::span::EnteredSpan {
+    tracing::info_span!(
+        "work",
+        what,
+        model = "gpt-4o",
+        input_tokens = 1234,
+        temperature = 0.7,
+        stream = true
+    )
+    .entered()
 }
 
 struct Counting;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use spanwise_model::propagate::{Baggage, SpanContext, TraceFlags, TraceState};
+use spanwise_model::wire::otlp::{Owner, ValueRef};
 use spanwise_model::{SpanId, TraceId};
 
+use crate::config::Limits;
 use crate::fields::Fields;
 use crate::tail::Tail;
+use crate::value::ToValue;
 
 /// What identifies a span, and what everything below it inherits. Small, as every span has one.
 #[derive(Clone, Debug)]
@@ -24,7 +27,7 @@ pub struct Context {
 }
 
 /// What few contexts have.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
     /// What tracing systems on the way told each other.
     pub trace_state: TraceState,
@@ -33,7 +36,7 @@ pub(crate) struct Shared {
     /// Attributes for every span below.
     pub attributes: Option<Fields>,
     /// Where spans wait until their root has ended.
-    pub tail: Option<Tail>,
+    pub tail: Option<Arc<Tail>>,
 }
 
 impl Context {
@@ -87,6 +90,28 @@ impl Context {
             flags: self.flags,
             trace_state: trace_state.unwrap_or_default(),
         }
+    }
+
+    /// Sets an attribute of this span and of every span below it that starts from now on. Spans
+    /// below that set the key themselves keep their own value.
+    ///
+    /// ```
+    /// use spanwise::{Context, propagation};
+    ///
+    /// let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    /// let mut caller: Context =
+    ///     propagation::extract(|name| (name == "traceparent").then_some(parent)).unwrap();
+    /// caller.inherit("user.id", "u-17");
+    /// ```
+    pub fn inherit(&mut self, key: &str, value: impl ToValue) {
+        value.with(|value| self.inherit_value(&Limits::default(), key, value));
+    }
+
+    pub(crate) fn inherit_value(&mut self, limits: &Limits, key: &str, value: ValueRef<'_>) {
+        // Spans below that have started share what was there; they keep that.
+        let shared = Arc::make_mut(self.shared.get_or_insert_default());
+        let attributes = shared.attributes.get_or_insert_with(|| Fields::new(Owner::Span));
+        attributes.set(limits, key, value);
     }
 
     /// What the application passes along.

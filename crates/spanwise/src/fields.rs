@@ -6,7 +6,7 @@ use spanwise_model::wire::otlp::{Owner, ValueRef, key_of, put_attribute};
 use crate::config::Limits;
 
 /// Attributes of one span, event or link.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fields {
     owner: Owner,
     bytes: Vec<u8>,

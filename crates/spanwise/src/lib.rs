@@ -8,6 +8,9 @@ pub mod config;
 pub mod context;
 pub mod export;
 pub mod future;
+#[cfg(feature = "tracing-layer")]
+pub mod layer;
+pub mod propagation;
 pub mod recorder;
 pub mod recording;
 pub mod sampler;
@@ -19,6 +22,8 @@ mod fields;
 mod fork;
 mod ids;
 mod intake;
+#[cfg(feature = "tracing-layer")]
+mod shared;
 mod tail;
 mod thread;
 mod worker;
@@ -28,10 +33,15 @@ use std::sync::Arc;
 pub use config::{Limits, Settings};
 pub use context::Context;
 pub use future::InSpan;
+#[cfg(feature = "tracing-layer")]
+pub use layer::layer;
 pub use recorder::{Metrics, Recorder, ScopeId, Started};
 pub use recording::{Recording, Start};
 pub use sampler::{Sampler, Sampling};
-pub use span::{Current, Entered, Span, current, current_context, span, span_below, start};
+pub use span::{
+    Current, Entered, Span, context_key, current, current_context, set_span_context, span,
+    span_below, start,
+};
 pub use value::ToValue;
 
 /// Makes this the recorder of [`span`] and of everything else that names none.

@@ -1,5 +1,6 @@
 //! A span while it is open: everything but its identity is already in the bytes that will leave.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,6 +169,18 @@ impl Recording {
         self.attributes.set(&self.recorder.settings().limits, key, value);
     }
 
+    /// Sets an attribute of this span and of every span below it that starts from now on.
+    pub fn inherit(&mut self, key: &str, value: ValueRef<'_>) {
+        let limits = self.recorder.settings().limits;
+        self.context.inherit_value(&limits, key, value);
+        self.attributes.set(&limits, key, value);
+    }
+
+    /// Gives it another role in a remote call.
+    pub fn set_kind(&mut self, kind: Kind) {
+        self.kind = kind;
+    }
+
     /// Gives it another name.
     pub fn rename(&mut self, name: &str) {
         self.name.clear();
@@ -193,6 +206,23 @@ impl Recording {
             own.set_all(&limits.of_parts(), attributes);
             put_link(&mut self.links.bytes, to, is_remote, own.bytes(), own.dropped());
         }
+    }
+
+    /// Records that it failed: OpenTelemetry's event of an exception with what caused it, and the
+    /// status.
+    pub fn error(&mut self, error: &dyn Error) {
+        let message = error.to_string();
+        let mut attributes = Attributes::default();
+        attributes.push("exception.message", message.clone());
+        let causes: Vec<_> = std::iter::successors(error.source(), |cause| (*cause).source())
+            .map(ToString::to_string)
+            .collect();
+        if !causes.is_empty() {
+            let causes = causes.join("\ncaused by: ");
+            attributes.push("exception.stacktrace", format!("{message}\ncaused by: {causes}"));
+        }
+        self.event("exception", None, &attributes);
+        self.set_status(StatusCode::Error, &message);
     }
 
     /// Says how it ended. As OpenTelemetry has it, "unset" changes nothing and "ok" is final.

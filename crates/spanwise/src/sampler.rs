@@ -87,7 +87,7 @@ impl Rules {
                 Root { sampled, shared: None }
             }
             Sampling::Intelligent(rules) => {
-                let tail = Some(Tail::new(context.span_id, Arc::clone(rules)));
+                let tail = Some(Arc::new(Tail::new(context.span_id, Arc::clone(rules))));
                 Root { sampled: true, shared: Some(Arc::new(Shared { tail, ..Shared::default() })) }
             }
         }

@@ -4,11 +4,15 @@ use std::error::Error;
 use std::marker::PhantomData;
 
 use spanwise_model::span::StatusCode;
+use spanwise_model::wire::otlp::ValueRef;
 use spanwise_model::{Attributes, Kind};
 
+use crate::config::Limits;
 use crate::context::Context;
 use crate::recorder::{Recorder, Started};
 use crate::recording::{Recording, Start};
+#[cfg(feature = "tracing-layer")]
+use crate::shared;
 use crate::thread;
 use crate::value::ToValue;
 
@@ -28,6 +32,9 @@ pub(crate) enum State {
     /// Only a context: the trace is not recorded, or the span is not ours.
     Passing(Context),
     Recording(Box<Recording>),
+    /// A span that other threads may be in at the same time.
+    #[cfg(feature = "tracing-layer")]
+    Shared(shared::Handle),
     /// It was left while spans inside it were not.
     Left,
 }
@@ -39,13 +46,37 @@ impl State {
             State::Off | State::Left => None,
             State::Passing(context) => Some(context),
             State::Recording(recording) => Some(recording.context()),
+            #[cfg(feature = "tracing-layer")]
+            State::Shared(handle) => Some(handle.context()),
         }
     }
 
-    fn recording(&mut self) -> Option<&mut Recording> {
+    #[inline]
+    fn record(&mut self, work: impl FnOnce(&mut Recording)) {
         match self {
-            State::Recording(recording) => Some(recording),
-            _ => None,
+            State::Recording(recording) => work(recording),
+            #[cfg(feature = "tracing-layer")]
+            State::Shared(handle) => drop(handle.record(work)),
+            State::Off | State::Passing(_) | State::Left => {}
+        }
+    }
+
+    fn is_recording(&self) -> bool {
+        match self {
+            State::Recording(_) => true,
+            #[cfg(feature = "tracing-layer")]
+            State::Shared(handle) => handle.is_recording(),
+            State::Off | State::Passing(_) | State::Left => false,
+        }
+    }
+
+    fn inherit(&mut self, key: &str, value: ValueRef<'_>) {
+        match self {
+            State::Off | State::Left => {}
+            State::Passing(context) => context.inherit_value(&Limits::default(), key, value),
+            State::Recording(recording) => recording.inherit(key, value),
+            #[cfg(feature = "tracing-layer")]
+            State::Shared(handle) => handle.inherit(key, value),
         }
     }
 }
@@ -95,17 +126,18 @@ pub struct Entered {
 }
 
 macro_rules! record {
-    ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) |$recording:ident| $body:expr;)*) => {
+    ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) |$state:ident| $body:expr;)*) => {
         impl Span {
             $($(#[$doc])* #[inline] pub fn $name(&mut self, $($argument: $type),*) -> &mut Self {
-                if let Some($recording) = self.0.recording() { $body; }
+                let $state = &mut self.0;
+                $body;
                 self
             })*
         }
 
         impl Entered {
             $($(#[$doc])* #[inline] pub fn $name(&self, $($argument: $type),*) -> &Self {
-                self.with(|$recording| $body);
+                self.with(|$state| $body);
                 self
             })*
         }
@@ -113,7 +145,7 @@ macro_rules! record {
         #[expect(clippy::return_self_not_must_use, reason = "it is returned to say more, or not")]
         impl Current {
             $($(#[$doc])* #[inline] pub fn $name(self, $($argument: $type),*) -> Self {
-                self.with(|$recording| $body);
+                self.with(|$state| $body);
                 self
             })*
         }
@@ -122,19 +154,55 @@ macro_rules! record {
 
 record! {
     /// Sets an attribute; a key that is set again gets the new value.
-    fn set(key: &str, value: impl ToValue) |recording| value.with(|value| recording.set(key, value));
+    fn set(key: &str, value: impl ToValue) |span| span.record(|r| value.with(|value| r.set(key, value)));
+    /// Sets an attribute of this span and of every span below it that starts from now on, on
+    /// whatever thread. Spans below that set the key themselves keep their own value.
+    fn inherit(key: &str, value: impl ToValue) |span| value.with(|value| span.inherit(key, value));
     /// Gives it another name.
-    fn rename(name: &str) |recording| recording.rename(name);
+    fn rename(name: &str) |span| span.record(|r| r.rename(name));
     /// Adds an event with attributes.
-    fn event(name: &str, attributes: &Attributes) |recording| recording.event(name, None, attributes);
+    fn event(name: &str, attributes: &Attributes) |span| span.record(|r| r.event(name, None, attributes));
     /// Records that it failed, with the error and what caused it.
-    fn error(error: &dyn Error) |recording| record_error(recording, error);
+    fn error(error: &dyn Error) |span| span.record(|r| r.error(error));
     /// Records that it failed, in a few words.
-    fn failed(reason: &str) |recording| recording.set_status(StatusCode::Error, reason);
+    fn failed(reason: &str) |span| span.record(|r| r.set_status(StatusCode::Error, reason));
     /// Records that it went well, whatever is said later.
-    fn ok() |recording| recording.set_status(StatusCode::Ok, "");
+    fn ok() |span| span.record(|r| r.set_status(StatusCode::Ok, ""));
     /// Adds an edge to a span that is not its parent.
-    fn link(to: &Context) |recording| recording.link(&to.span_context(), to.is_remote(), &Attributes::default());
+    fn link(to: &Context) |span| span.record(|r| r.link(&to.span_context(), to.is_remote(), &Attributes::default()));
+}
+
+/// Sets attributes of the current span and of everything below it that starts from now on: who is
+/// asking, for whom, in which conversation. It ends with the span.
+///
+/// The names that most applications need may be written as in `spanwise.init`'s other languages:
+/// `organization_id`, `project_id`, `agent_id`, `request_id`, `conversation_id` and `user_id` are
+/// recorded as `organization.id` and so on.
+///
+/// ```
+/// # let recorder = spanwise::Recorder::new(Default::default());
+/// # spanwise::set_default(Some(recorder));
+/// let _request = spanwise::span("request").enter();
+/// spanwise::set_span_context([("user_id", "u-17"), ("conversation_id", "c-4")]);
+/// let _below = spanwise::span("answer").enter(); // has user.id and conversation.id
+/// ```
+pub fn set_span_context<'k, V: ToValue>(attributes: impl IntoIterator<Item = (&'k str, V)>) {
+    for (key, value) in attributes {
+        current().inherit(context_key(key), value);
+    }
+}
+
+/// The attribute that an argument of the decorators and of [`set_span_context`] is recorded as.
+pub fn context_key(name: &str) -> &str {
+    match name {
+        "organization_id" => "organization.id",
+        "project_id" => "project.id",
+        "agent_id" => "agent.id",
+        "request_id" => "request.id",
+        "conversation_id" => "conversation.id",
+        "user_id" => "user.id",
+        other => other,
+    }
 }
 
 impl Span {
@@ -153,7 +221,7 @@ impl Span {
 
     /// Whether what is set on it goes anywhere: worth asking before costly work.
     pub fn is_recording(&self) -> bool {
-        matches!(self.0, State::Recording(_))
+        self.0.is_recording()
     }
 
     /// What identifies it; `None` where tracing is off.
@@ -225,10 +293,10 @@ impl Entered {
         state
     }
 
-    fn with(&self, work: impl FnOnce(&mut Recording)) {
+    fn with(&self, work: impl FnOnce(&mut State)) {
         thread::with(|thread| {
             let at = self.depth.checked_sub(1)?;
-            thread.entered.get_mut(at)?.recording().map(work)
+            thread.entered.get_mut(at).map(work)
         });
     }
 }
@@ -236,6 +304,9 @@ impl Entered {
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed("panicked");
+        }
         thread::leave_and_end(self.depth);
     }
 }
@@ -243,35 +314,24 @@ impl Drop for Entered {
 impl Current {
     /// Whether what is set on it goes anywhere.
     pub fn is_recording(&self) -> bool {
-        thread::with(|thread| innermost(&mut thread.entered).is_some()).unwrap_or_default()
+        thread::with(|thread| {
+            innermost(&mut thread.entered).is_some_and(|span| span.is_recording())
+        })
+        .unwrap_or_default()
+    }
+
+    pub(crate) fn record(self, work: impl FnOnce(&mut Recording)) {
+        self.with(|span| span.record(work));
     }
 
     #[expect(clippy::unused_self, reason = "all three sorts of spans are used alike")]
-    fn with(self, work: impl FnOnce(&mut Recording)) {
+    fn with(self, work: impl FnOnce(&mut State)) {
         thread::with(|thread| innermost(&mut thread.entered).map(work));
     }
 }
 
-fn innermost(entered: &mut [State]) -> Option<&mut Recording> {
-    entered.iter_mut().rev().find(|state| state.context().is_some())?.recording()
-}
-
-/// OpenTelemetry's event of an exception, and the status.
-fn record_error(recording: &mut Recording, error: &dyn Error) {
-    let message = error.to_string();
-    let mut attributes = Attributes::default();
-    attributes.push("exception.message", message.clone());
-    let causes: Vec<_> = std::iter::successors(error.source(), |cause| (*cause).source())
-        .map(ToString::to_string)
-        .collect();
-    if !causes.is_empty() {
-        attributes.push(
-            "exception.stacktrace",
-            format!("{message}\ncaused by: {}", causes.join("\ncaused by: ")),
-        );
-    }
-    recording.event("exception", None, &attributes);
-    recording.set_status(StatusCode::Error, &message);
+fn innermost(entered: &mut [State]) -> Option<&mut State> {
+    entered.iter_mut().rev().find(|state| state.context().is_some())
 }
 
 impl Start<'_> {

@@ -81,7 +81,7 @@ impl<T: ToValue> ToValue for [T] {
     fn show(&self, record: &mut dyn FnMut(ValueRef<'_>)) {
         let mut values = Vec::with_capacity(self.len());
         for one in self {
-            one.show(&mut |value| values.push(to_owned(value)));
+            one.show(&mut |value| values.push(value.into_owned()));
         }
         record(ValueRef::Any(&Value::Array(values)));
     }
@@ -102,16 +102,5 @@ impl<T: ToValue> ToValue for Vec<T> {
 impl<T: ToValue, const N: usize> ToValue for [T; N] {
     fn show(&self, record: &mut dyn FnMut(ValueRef<'_>)) {
         self.as_slice().show(record);
-    }
-}
-
-fn to_owned(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::String(text) => Value::String(text.into()),
-        ValueRef::Bool(truth) => Value::Bool(truth),
-        ValueRef::Int(number) => Value::Int(number),
-        ValueRef::Double(number) => Value::Double(number),
-        ValueRef::Bytes(bytes) => Value::Bytes(bytes.to_vec().into()),
-        ValueRef::Any(any) => any.clone(),
     }
 }

@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests throughout")]
 
+mod layer;
 mod recording;
 mod sink;

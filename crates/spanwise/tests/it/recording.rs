@@ -12,12 +12,12 @@ use spanwise_model::wire::otlp::ValueRef;
 
 use crate::sink::Sink;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Spans that name no recorder go to one for the whole process; tests of them take turns.
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-fn with_default(test: impl FnOnce(&Sink, &Arc<Recorder>)) {
+pub fn with_default(test: impl FnOnce(&Sink, &Arc<Recorder>)) {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let sink = Sink::default();
     let recorder = sink.recorder();
@@ -133,6 +133,59 @@ fn a_context_goes_to_other_threads_and_comes_from_other_processes() {
             assert_eq!(span.flags, expected, "{}", span.name);
         }
         assert_eq!(sink.spans().len(), 2);
+    });
+}
+
+#[test]
+fn what_is_inherited_reaches_everything_below_and_ends_with_its_span() {
+    with_default(|sink, recorder| {
+        let request = spanwise::span("request").enter();
+        let before = spanwise::span("before").enter();
+        spanwise::set_span_context([("user_id", "u-17"), ("tier", "gold")]);
+        drop(spanwise::span("within"));
+        drop(before);
+        request.inherit("organization.id", "acme");
+        let mut own = spanwise::span("own");
+        own.set("organization.id", "other");
+        let here = spanwise::current_context().unwrap();
+        let elsewhere = move || drop(spanwise::span_below(&here, "elsewhere"));
+        drop(own);
+        thread::spawn(elsewhere).join().unwrap();
+        drop(request);
+        drop(spanwise::span("after"));
+        spanwise::set_span_context([("user_id", "nobody")]);
+        insta::assert_snapshot!(sink.tree(recorder), @r#"
+        request (internal, 0ns)
+            organization.id = "acme"
+          before (internal, 0ns)
+              user.id = "u-17"
+              tier = "gold"
+            within (internal, 0ns)
+                user.id = "u-17"
+                tier = "gold"
+          own (internal, 0ns)
+              organization.id = "other"
+          elsewhere (internal, 0ns)
+              organization.id = "acme"
+        after (internal, 0ns)
+        "#);
+    });
+}
+
+#[test]
+fn a_panic_leaves_its_spans_as_failed() {
+    with_default(|sink, recorder| {
+        let caught = std::panic::catch_unwind(|| {
+            let _outer = spanwise::span("outer").enter();
+            let work = async { panic!("as asked") }.in_span(spanwise::span("inner"));
+            block_on(work)
+        });
+        assert!(caught.is_err());
+        assert!(recorder.flush(PATIENCE));
+        let spans = sink.spans();
+        let names: Vec<_> = spans.iter().map(|span| span.name.to_string()).collect();
+        assert_eq!(names, ["inner", "outer"]);
+        assert!(spans.iter().all(|span| span.status.message == "panicked"));
     });
 }
 

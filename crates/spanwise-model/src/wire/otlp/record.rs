@@ -40,6 +40,20 @@ impl<'a> From<&'a Value> for ValueRef<'a> {
     }
 }
 
+impl ValueRef<'_> {
+    /// The same value, on its own.
+    pub fn into_owned(self) -> Value {
+        match self {
+            ValueRef::String(text) => Value::String(text.into()),
+            ValueRef::Bool(truth) => Value::Bool(truth),
+            ValueRef::Int(number) => Value::Int(number),
+            ValueRef::Double(number) => Value::Double(number),
+            ValueRef::Bytes(bytes) => Value::Bytes(bytes.to_vec().into()),
+            ValueRef::Any(any) => any.clone(),
+        }
+    }
+}
+
 /// Where attributes go: the field of the message that is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
