@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use spanwise_model::SpanId;
-use spanwise_model::sampling::{IntelligentSampling, Randomness, RootFacts};
+use spanwise_model::sampling::{IntelligentSampling, Randomness, Rate, RootFacts};
 
 use crate::intake::{Chunk, Intake};
 use crate::recorder::ScopeId;
@@ -24,6 +24,7 @@ pub(crate) struct Tail {
 struct State {
     waiting: Chunk,
     has_error: bool,
+    high_priority: Option<Rate>,
     is_kept: Option<bool>,
 }
 
@@ -64,6 +65,12 @@ impl Tail {
         let before = state.waiting.len();
         state.waiting.push(scope, write);
         state.has_error |= span.failed;
+        // Rates are never NaN, so one of two is the higher.
+        if let Some(rate) = self.rules.high_priority(span.name)
+            && state.high_priority.is_none_or(|known| known < rate)
+        {
+            state.high_priority = Some(rate);
+        }
         let grown = state.waiting.len() - before;
         let held = intake.held.bytes.fetch_add(grown, Relaxed) + grown;
         intake.held.spans.fetch_add(1, Relaxed);
@@ -71,6 +78,7 @@ impl Tail {
         if is_root && state.is_kept.is_none() {
             let decision = self.rules.decide(&RootFacts {
                 name: span.name,
+                high_priority: state.high_priority,
                 duration: span.duration,
                 has_error: state.has_error,
                 randomness: span.randomness,

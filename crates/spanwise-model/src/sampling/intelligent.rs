@@ -55,6 +55,9 @@ pub enum InvalidSampling {
 pub struct RootFacts<'a> {
     /// The name of the root's span.
     pub name: &'a str,
+    /// The highest [rate of high priority](IntelligentSampling::high_priority) among the root
+    /// and the spans below it, where somebody looked; else the root's own counts.
+    pub high_priority: Option<Rate>,
     /// How long it took.
     pub duration: Duration,
     /// Whether it or any span below it failed, even if the error was caught on the way.
@@ -143,12 +146,17 @@ impl IntelligentSampling {
         Decision { is_kept: rate.keeps(root.randomness), reason, rate }
     }
 
+    /// The rate that an operation of high priority asks for, at a root or anywhere below it.
+    pub fn high_priority(&self, span_name: &str) -> Option<Rate> {
+        self.high_priority.rate(span_name)
+    }
+
     fn rule(&self, root: &RootFacts<'_>) -> (Reason, Rate) {
         if root.has_error {
             (Reason::Error, self.error)
         } else if root.duration >= self.slow_from {
             (Reason::Slow, self.slow)
-        } else if let Some(rate) = self.high_priority.rate(root.name) {
+        } else if let Some(rate) = root.high_priority.or_else(|| self.high_priority(root.name)) {
             (Reason::HighPriority, rate)
         } else if let Some(rate) = self.low_priority.rate(root.name) {
             (Reason::LowPriority, rate)

@@ -116,7 +116,7 @@ fn the_first_rule_that_applies_decides() {
     let decide = |name, millis, has_error| {
         let duration = Duration::from_millis(millis);
         let randomness = randomness(1 << 55);
-        let root = RootFacts { name, duration, has_error, randomness };
+        let root = RootFacts { name, high_priority: None, duration, has_error, randomness };
         let decision = sampling.decide(&root);
         (decision.reason, decision.rate.get(), decision.is_kept)
     };
@@ -128,6 +128,7 @@ fn the_first_rule_that_applies_decides() {
     let sampling = sampling.with_base_rate(Rate::ALL);
     let other = RootFacts {
         name: "other",
+        high_priority: None,
         duration: Duration::ZERO,
         has_error: false,
         randomness: randomness(0),

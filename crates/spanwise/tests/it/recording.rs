@@ -383,12 +383,11 @@ fn spans_carry_their_scope_and_said_times() {
     assert!(spans[1].start_time_unix_nano > 1_600_000_000_000_000_000);
 }
 
-fn nested(recorder: &Arc<Recorder>, root: &str, child_fails: bool) {
+fn nested(recorder: &Arc<Recorder>, root: &str, child: &str, child_fails: bool) {
     let Started::Recording(open) = recorder.start(&Start::named(root), None) else {
         panic!("spans wait for their root");
     };
-    let Started::Recording(mut child) =
-        recorder.start(&Start::named("child"), Some(open.context()))
+    let Started::Recording(mut child) = recorder.start(&Start::named(child), Some(open.context()))
     else {
         panic!("spans wait for their root");
     };
@@ -404,21 +403,23 @@ fn intelligent_sampling_decides_when_the_root_ends() {
     let sink = Sink::default();
     let rules = IntelligentSamplingConfig {
         base_sampling_rate: 0.0,
-        high_priority_operations: [("checkout".to_owned(), 1.0)].into(),
+        high_priority_operations: [("checkout".to_owned(), 1.0), ("pay".to_owned(), 1.0)].into(),
         ..IntelligentSamplingConfig::default()
     };
     let rules = Arc::new(IntelligentSampling::new(rules).unwrap());
     let sampling = Sampling::Intelligent(rules);
     let recorder = Recorder::new(Settings { sampling, ..sink.settings() });
-    nested(&recorder, "dull", false);
-    nested(&recorder, "unlucky", true);
-    nested(&recorder, "workflow.checkout", false);
+    nested(&recorder, "dull", "child", false);
+    nested(&recorder, "unlucky", "child", true);
+    nested(&recorder, "workflow.checkout", "child", false);
+    nested(&recorder, "workflow.order", "task.pay", false);
     assert!(recorder.flush(PATIENCE));
     let mut names: Vec<_> = sink.spans().iter().map(|span| span.name.to_string()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["child", "child", "unlucky", "workflow.checkout"]);
+    let expected = ["child", "child", "task.pay", "unlucky", "workflow.checkout", "workflow.order"];
+    assert_eq!(names, expected);
     let metrics = recorder.metrics();
-    assert_eq!((metrics.spans_started, metrics.spans_exported, metrics.sampled_out), (6, 4, 2));
+    assert_eq!((metrics.spans_started, metrics.spans_exported, metrics.sampled_out), (8, 6, 2));
     assert_eq!(metrics.queue_size, 0);
 }
 
