@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanwise_model::Resource;
+use spanwise_model::content::ContentPolicy;
 
 use crate::export::Exporter;
 use crate::sampler::Sampling;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Which traces are recorded.
     pub sampling: Sampling,
+    /// Which content is recorded.
+    pub content: ContentPolicy,
     /// Where spans go. With several, each gets every span.
     pub exporters: Vec<MakeExporter>,
     /// Spans leave at least this often while there are any: half a second unless said otherwise.
@@ -71,6 +74,7 @@ impl Default for Settings {
             resource: Resource::default(),
             limits: Limits::default(),
             sampling: Sampling::default(),
+            content: ContentPolicy::default(),
             exporters: Vec::new(),
             export_every: Duration::from_millis(500),
             queue_bytes: 32 << 20,

@@ -7,6 +7,7 @@
 pub mod config;
 pub mod context;
 pub mod export;
+pub mod function;
 pub mod future;
 #[cfg(feature = "tracing-layer")]
 pub mod layer;
@@ -42,6 +43,7 @@ pub use span::{
     Current, Entered, Span, context_key, current, current_context, set_span_context, span,
     span_below, start,
 };
+pub use spanwise_macros::{agent, task, tool, workflow};
 pub use value::ToValue;
 
 /// Makes this the recorder of [`span`] and of everything else that names none.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use spanwise_model::Scope;
+use spanwise_model::content::ContentPolicy;
 use spanwise_model::sampling::Randomness;
 
 use crate::clock::Stamp;
@@ -21,6 +22,7 @@ pub struct Recorder {
     /// [`Rules::threshold`] of the rules in force, so that they are rarely looked at.
     threshold: AtomicU64,
     rules: RwLock<Rules>,
+    content: RwLock<Arc<ContentPolicy>>,
     scopes: RwLock<Vec<Scope>>,
     process: Process,
     is_shut_down: AtomicBool,
@@ -97,6 +99,7 @@ impl Recorder {
         let recorder = Recorder {
             threshold: AtomicU64::new(0),
             rules: RwLock::new(Rules::new(Sampling::default())),
+            content: RwLock::new(Arc::new(settings.content.clone())),
             scopes: RwLock::new(vec![own]),
             process: Process::new(settings.queue_bytes),
             is_shut_down: AtomicBool::new(false),
@@ -116,6 +119,16 @@ impl Recorder {
         let rules = Rules::new(sampling);
         self.threshold.store(rules.threshold(), Relaxed);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// Which content is recorded.
+    pub fn content(&self) -> Arc<ContentPolicy> {
+        Arc::clone(&self.content.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes which content is recorded from now on.
+    pub fn set_content(&self, content: ContentPolicy) {
+        *self.content.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(content);
     }
 
     /// The number of an instrumentation, the same for the same scope.

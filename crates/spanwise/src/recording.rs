@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spanwise_model::content::Class;
 use spanwise_model::propagate::SpanContext;
 use spanwise_model::sampling::Randomness;
 use spanwise_model::span::StatusCode;
@@ -167,6 +168,11 @@ impl Recording {
     #[inline]
     pub fn set(&mut self, key: &str, value: ValueRef<'_>) {
         self.attributes.set(&self.recorder.settings().limits, key, value);
+    }
+
+    /// Whether content of this class is recorded: worth asking before it is collected.
+    pub fn records(&self, class: Class) -> bool {
+        self.recorder.content().allows(class)
     }
 
     /// Sets an attribute of this span and of every span below it that starts from now on.

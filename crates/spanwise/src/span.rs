@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::marker::PhantomData;
 
+use spanwise_model::content::Class;
 use spanwise_model::span::StatusCode;
 use spanwise_model::wire::otlp::ValueRef;
 use spanwise_model::{Attributes, Kind};
@@ -224,6 +225,11 @@ impl Span {
         self.0.is_recording()
     }
 
+    /// Whether content of this class is recorded: worth asking before it is collected.
+    pub fn records(&self, class: Class) -> bool {
+        matches!(&self.0, State::Recording(recording) if recording.records(class))
+    }
+
     /// What identifies it; `None` where tracing is off.
     pub fn context(&self) -> Option<&Context> {
         self.0.context()
@@ -318,6 +324,13 @@ impl Current {
             innermost(&mut thread.entered).is_some_and(|span| span.is_recording())
         })
         .unwrap_or_default()
+    }
+
+    /// Whether content of this class is recorded: worth asking before it is collected.
+    pub fn records(self, class: Class) -> bool {
+        let mut records = false;
+        self.with(|span| span.record(|recording| records = recording.records(class)));
+        records
     }
 
     pub(crate) fn record(self, work: impl FnOnce(&mut Recording)) {

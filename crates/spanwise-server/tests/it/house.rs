@@ -5,6 +5,7 @@ use std::process::Command;
 
 /// Who may use whom. A new arrow is a decision: draw it in ARCHITECTURE.md too.
 const ARROWS: &[(&str, &str)] = &[
+    ("spanwise", "spanwise-macros"),
     ("spanwise", "spanwise-model"),
     ("spanwise-pipeline", "spanwise-model"),
     ("spanwise-store", "spanwise-model"),

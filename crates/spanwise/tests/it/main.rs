@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests throughout")]
 
+mod function;
 mod layer;
 mod recording;
 mod sink;

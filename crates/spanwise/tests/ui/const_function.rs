@@ -1,0 +1,6 @@
+#[spanwise::tool]
+const fn answer() -> i32 {
+    42
+}
+
+fn main() {}

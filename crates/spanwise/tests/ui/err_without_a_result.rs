@@ -1,0 +1,6 @@
+#[spanwise::task(err)]
+fn answer() -> i32 {
+    42
+}
+
+fn main() {}

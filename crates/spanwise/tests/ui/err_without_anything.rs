@@ -1,0 +1,4 @@
+#[spanwise::task(err)]
+async fn answer() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[spanwise::task(err, name = "a", err)]
+fn answer() -> Result<(), String> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[spanwise::task(name = 7)]
+fn answer() {}
+
+fn main() {}

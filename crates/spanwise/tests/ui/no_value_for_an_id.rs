@@ -1,0 +1,4 @@
+#[spanwise::task(user_id)]
+fn answer() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[spanwise::tool]
+struct Answer;
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[spanwise::agent(skip(key))]
+fn answer(question: &str, secret: &str) {
+    println!("{question}{secret}");
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+trait Tool {
+    #[spanwise::tool]
+    fn call(&self) -> i32;
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[spanwise::workflow(organisation_id = "acme")]
+fn answer() {}
+
+fn main() {}
