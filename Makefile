@@ -1,6 +1,6 @@
 # Thin on purpose: every target is one script. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check crash bench bench-full bench-ui
+.PHONY: help run demo python test check crash bench bench-full bench-ui
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -11,7 +11,10 @@ run: ## build everything in release mode and start the server on ./spanwise-data
 demo: ## send a realistic multi-agent workload to the running server
 	@scripts/demo $(ARGS)
 
-test: ## everything CI runs: checks, Rust, UI, browser, real clients
+python: ## build the Python package in release mode and install it: make python PIP=.venv/bin/pip
+	@scripts/build-python --install $(PIP)
+
+test: ## everything CI runs: checks, Rust, Python, UI, browser, real clients
 	@scripts/test
 
 check: ## formatting, lints, types and licences only

@@ -88,7 +88,7 @@ def check(tally: Tally) -> None:
         run(tally, "cargo-deny", [cargo_deny, "check", "bans", "licenses", "sources"])
     if run(tally, "UI packages", [ROOT / "scripts/npm-ci", "web"]):
         run(tally, "UI types and lints", ["npm", "--prefix", "web", "run", "--silent", "check"])
-    files: list[str | Path] = [E2E, ROOT / "bench", ROOT / "scripts"]
+    files: list[str | Path] = [E2E, ROOT / "bench", ROOT / "python", ROOT / "scripts"]
     config = ["--config", E2E / "pyproject.toml"]
     run(tally, "ruff format", [python(), "-m", "ruff", "format", "--check", *config, *files])
     run(tally, "ruff", [python(), "-m", "ruff", "check", "--quiet", *config, *files])
@@ -111,6 +111,18 @@ def installed_cargo_deny(tally: Tally) -> str | Path | None:
 def rust(tally: Tally) -> None:
     """Unit, property and integration tests of the crates."""
     run(tally, "Rust tests", ["cargo", "test", "--workspace", "--quiet"], counts="cargo")
+
+
+def python_package(tally: Tally) -> None:
+    """The Python package, built in debug mode: its stubs and its tests."""
+    built = subprocess.run([ROOT / "scripts/build-python"], text=True, stdout=subprocess.PIPE, check=False)
+    if built.returncode != 0:
+        tally.failed += 1
+        tally.failures.append("build of the Python package")
+        return
+    os.environ["PYTHONPATH"] = built.stdout.strip()
+    run(tally, "Python tests", [python(), "-m", "pytest", "-c", ROOT / "pyproject.toml"], counts="pytest")
+    del os.environ["PYTHONPATH"]
 
 
 def ui(tally: Tally) -> None:
@@ -148,7 +160,14 @@ def build(tally: Tally) -> bool:
     return run(tally, "build", ["cargo", "build", "--workspace", "--bins", "--tests", "--quiet"])
 
 
-STAGES: dict[str, Callable[[Tally], None]] = {"check": check, "rust": rust, "ui": ui, "browser": browser, "e2e": e2e}
+STAGES: dict[str, Callable[[Tally], None]] = {
+    "check": check,
+    "rust": rust,
+    "python": python_package,
+    "ui": ui,
+    "browser": browser,
+    "e2e": e2e,
+}
 
 
 def main(names: list[str]) -> int:

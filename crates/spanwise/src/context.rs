@@ -9,6 +9,7 @@ use spanwise_model::{SpanId, TraceId};
 use crate::config::Limits;
 use crate::fields::Fields;
 use crate::tail::Tail;
+use crate::thread;
 use crate::value::ToValue;
 
 /// What identifies a span, and what everything below it inherits. Small, as every span has one.
@@ -51,6 +52,45 @@ impl Context {
             remote: 1,
             shared: (!is_plain).then(|| Arc::new(shared)),
         }
+    }
+
+    /// A span's context as it is known elsewhere: with ids that others made, or from a parent that
+    /// is not ours.
+    pub fn known(span: SpanContext, is_remote: bool) -> Self {
+        Context { remote: u8::from(is_remote), ..Self::remote(span, Baggage::default()) }
+    }
+
+    /// New ids for a new trace, about which nothing was decided yet.
+    pub fn new_root() -> Self {
+        thread::with_ids(|ids| Context::root(ids.trace_id(), ids.span_id()))
+    }
+
+    /// The context of a new span below this one, which shares its fate.
+    #[must_use]
+    pub fn new_child(&self) -> Self {
+        thread::with_ids(|ids| self.child(ids.span_id()))
+    }
+
+    /// The same, sampled or not.
+    #[must_use]
+    pub fn sampled(mut self, sampled: bool) -> Self {
+        self.flags = self.flags.with_sampled(sampled);
+        self
+    }
+
+    /// The same with another `tracestate`.
+    #[must_use]
+    pub fn with_trace_state(mut self, trace_state: TraceState) -> Self {
+        if trace_state.as_str() != self.trace_state() {
+            let shared = self.shared.as_deref().cloned().unwrap_or_default();
+            self.shared = Some(Arc::new(Shared { trace_state, ..shared }));
+        }
+        self
+    }
+
+    /// What tracing systems on the way told each other.
+    pub fn trace_state(&self) -> &str {
+        self.shared.as_ref().map_or("", |shared| shared.trace_state.as_str())
     }
 
     /// A new trace, about which nothing was decided yet.

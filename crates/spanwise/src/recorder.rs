@@ -158,6 +158,42 @@ impl Recorder {
         thread::end(recording, Stamp::or_now(time));
     }
 
+    /// Starts a span whose identity and sampling were decided elsewhere. It is recorded in any
+    /// case, and delivered if its context says that it is sampled.
+    pub fn start_as(
+        self: &Arc<Self>,
+        start: &Start<'_>,
+        context: Context,
+        parent: Option<&Context>,
+    ) -> Box<Recording> {
+        let mut parts = Some(context);
+        let started = thread::with(|thread| {
+            let context = parts.take()?;
+            Some(thread.start_as(self, start, context, parent))
+        });
+        started.flatten().unwrap_or_else(|| {
+            // The thread is ending and keeps nothing any more.
+            let context = parts.take().unwrap_or_else(Context::new_root);
+            let mut alone = Box::new(Recording::unused(Arc::clone(self), context.clone()));
+            alone.begin(start, context, parent);
+            alone
+        })
+    }
+
+    /// Hands in a span that stays readable, for those whose users look at spans that have ended.
+    /// It ends now unless it was [closed](Recording::close) before.
+    pub fn submit(recording: &mut Recording) {
+        let end = recording.closed_at();
+        if recording.context().is_sampled() {
+            thread::submit(recording, end);
+        }
+    }
+
+    /// Keeps the memory of a span that was handed in for later ones.
+    pub fn recycle(recording: Box<Recording>) {
+        thread::recycle(recording);
+    }
+
     /// Waits until every span that has ended is delivered, at most this long. `false` if not all
     /// of them were.
     pub fn flush(&self, timeout: Duration) -> bool {
@@ -226,7 +262,7 @@ impl Recorder {
     }
 
     /// Takes a span from a thread that is ending and has no place for it any more.
-    pub(crate) fn submit(self: &Arc<Self>, chunk: Chunk) {
+    pub(crate) fn submit_chunk(self: &Arc<Self>, chunk: Chunk) {
         self.intake().submit(chunk);
         self.wake_up();
     }

@@ -9,8 +9,10 @@ use spanwise_model::content::Class;
 use spanwise_model::propagate::SpanContext;
 use spanwise_model::sampling::Randomness;
 use spanwise_model::span::StatusCode;
-use spanwise_model::wire::otlp::{Owner, SpanParts, ValueRef, put_event, put_link, put_span};
-use spanwise_model::{Attributes, Kind, SpanId, Status};
+use spanwise_model::wire::otlp::{
+    Owner, SpanParts, ValueRef, decode_traces, put_event, put_link, put_request, put_span,
+};
+use spanwise_model::{Attributes, Kind, Resource, Scope, Span, SpanId, Status, Str};
 
 use crate::clock::{Stamp, unix_nanos};
 use crate::context::{Context, Shared};
@@ -37,6 +39,7 @@ pub struct Recording {
     links: Parts,
     status: StatusCode,
     status_message: String,
+    end: Option<Stamp>,
 }
 
 /// Events or links, written one after the other.
@@ -100,6 +103,7 @@ impl Recording {
             links: Parts::default(),
             status: StatusCode::Unset,
             status_message: String::new(),
+            end: None,
         }
     }
 
@@ -129,6 +133,7 @@ impl Recording {
             self.status_message.clear();
         }
         self.context.shared = None;
+        self.end = None;
     }
 
     /// What identifies it, for children and other processes.
@@ -162,6 +167,78 @@ impl Recording {
         // What was told once stays true.
         self.start = Stamp::Said(nanos);
         nanos
+    }
+
+    /// Notes that it ends, now unless a time is given; the first time counts.
+    pub fn close(&mut self, time: Option<u64>) {
+        self.end.get_or_insert_with(|| Stamp::or_now(time));
+    }
+
+    /// Whether it was [closed](Recording::close).
+    pub fn is_closed(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// When it was [closed](Recording::close), nanoseconds since 1970.
+    pub fn end_time_unix_nano(&mut self) -> Option<u64> {
+        let nanos = self.end?.unix_nanos(&fastant::Anchor::new());
+        self.end = Some(Stamp::Said(nanos));
+        Some(nanos)
+    }
+
+    pub(crate) fn closed_at(&mut self) -> Stamp {
+        *self.end.get_or_insert_with(Stamp::now)
+    }
+
+    /// What it has recorded so far, to be looked at. An open span ends where it starts.
+    pub fn snapshot(&mut self) -> Span {
+        let anchor = fastant::Anchor::new();
+        self.start = Stamp::Said(self.start.unix_nanos(&anchor));
+        self.end = self.end.map(|end| Stamp::Said(end.unix_nanos(&anchor)));
+        let mut bytes = Vec::with_capacity(512);
+        self.write(&mut bytes, &anchor, self.end.unwrap_or(self.start));
+        let mut request = Vec::with_capacity(bytes.len() + 16);
+        let scopes = [(&Scope::default(), vec![bytes.as_slice()])];
+        put_request(&mut request, &Resource::default(), scopes);
+        // What was written by this crate can be read.
+        let batch = decode_traces(request.into()).unwrap_or_default();
+        batch.spans.into_iter().next().unwrap_or_else(|| self.bare())
+    }
+
+    fn bare(&self) -> Span {
+        Span {
+            trace_id: self.context.trace_id,
+            span_id: self.context.span_id,
+            parent_span_id: self.parent,
+            trace_state: Str::default(),
+            flags: 0,
+            name: self.name.as_str().into(),
+            kind: self.kind,
+            start_time_unix_nano: 0,
+            end_time_unix_nano: 0,
+            attributes: Attributes::default(),
+            dropped_attributes_count: 0,
+            events: Vec::new(),
+            dropped_events_count: 0,
+            links: Vec::new(),
+            dropped_links_count: 0,
+            status: self.status(),
+            resource: Arc::default(),
+            scope: Arc::default(),
+        }
+    }
+
+    /// Puts these attributes in place of all that were set.
+    pub fn replace_attributes(&mut self, attributes: &Attributes) {
+        self.attributes.clear();
+        self.attributes.set_all(&self.recorder.settings().limits, attributes);
+    }
+
+    /// Says how it ended, whatever was said before.
+    pub fn replace_status(&mut self, code: StatusCode, message: &str) {
+        self.status = StatusCode::Unset;
+        self.status_message.clear();
+        self.set_status(code, message);
     }
 
     /// Sets an attribute; a key that is set again gets the new value.

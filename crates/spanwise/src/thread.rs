@@ -48,6 +48,11 @@ pub(crate) fn with<R>(work: impl FnOnce(&mut Thread) -> R) -> Option<R> {
         .flatten()
 }
 
+/// Works with the calling thread's ids, or with fresh ones while the thread is ending.
+pub(crate) fn with_ids<R>(work: impl Fn(&mut Ids) -> R) -> R {
+    with(|thread| work(thread.ids())).unwrap_or_else(|| work(&mut Ids::unseeded()))
+}
+
 /// See the module.
 pub(crate) struct Thread {
     ids: Ids,
@@ -118,11 +123,44 @@ impl Thread {
         self.places[at].start(&mut self.ids, start, parent)
     }
 
+    /// Starts a span whose identity was decided elsewhere.
+    pub fn start_as(
+        &mut self,
+        recorder: &Arc<Recorder>,
+        start: &Start<'_>,
+        context: Context,
+        parent: Option<&Context>,
+    ) -> Box<Recording> {
+        let at = self.place(recorder);
+        self.places[at].record(start, context, parent)
+    }
+
+    /// New ids, for those who decide themselves about a trace.
+    pub fn ids(&mut self) -> &mut Ids {
+        let forks = fork::count();
+        if self.forks != forks {
+            self.forget_before_fork(forks);
+        }
+        &mut self.ids
+    }
+
     /// Ends a span. Returns the recorder if its thread has to be woken up.
     #[inline]
-    fn end(&mut self, recording: Box<Recording>, end: Stamp) -> Option<Arc<Recorder>> {
+    fn end(&mut self, mut recording: Box<Recording>, end: Stamp) -> Option<Arc<Recorder>> {
         let at = self.place(&recording.recorder);
-        self.places[at].end(recording, end)
+        let to_wake = self.places[at].submit(&mut recording, end);
+        self.places[at].recycle(recording);
+        to_wake
+    }
+
+    fn submit(&mut self, recording: &mut Recording, end: Stamp) -> Option<Arc<Recorder>> {
+        let at = self.place(&recording.recorder);
+        self.places[at].submit(recording, end)
+    }
+
+    fn recycle(&mut self, recording: Box<Recording>) {
+        let at = self.place(&recording.recorder);
+        self.places[at].recycle(recording);
     }
 
     /// Takes the span at this depth, counted from one, off the stack.
@@ -149,14 +187,19 @@ impl Thread {
         }
     }
 
+    /// What was recorded here before the fork is the parent's to deliver.
+    #[cold]
+    fn forget_before_fork(&mut self, forks: u64) {
+        self.forks = forks;
+        self.ids = Ids::unseeded();
+        self.places.clear();
+    }
+
     #[cold]
     fn make_place(&mut self, recorder: &Arc<Recorder>) -> usize {
         let forks = fork::count();
         if self.forks != forks {
-            // What was recorded here before the fork is the parent's to deliver.
-            self.forks = forks;
-            self.ids = Ids::unseeded();
-            self.places.clear();
+            self.forget_before_fork(forks);
         }
         self.places.retain(|place| !place.recorder.is_shut_down());
         let intake = Arc::clone(recorder.intake());
@@ -181,14 +224,26 @@ impl Place {
         if !context.is_sampled() || self.recorder.is_shut_down() {
             return Started::Unsampled(context);
         }
-        let started = self.slot.started.load(Relaxed);
-        self.slot.started.store(started + 1, Relaxed);
+        Started::Recording(self.record(start, context, parent))
+    }
+
+    #[inline]
+    fn record(
+        &mut self,
+        start: &Start<'_>,
+        context: Context,
+        parent: Option<&Context>,
+    ) -> Box<Recording> {
+        if context.is_sampled() {
+            let started = self.slot.started.load(Relaxed);
+            self.slot.started.store(started + 1, Relaxed);
+        }
         let mut recording = match self.pool.pop() {
             Some(recording) => recording,
             None => Box::new(Recording::unused(Arc::clone(&self.recorder), context.clone())),
         };
         recording.begin(start, context, parent);
-        Started::Recording(recording)
+        recording
     }
 
     /// A new trace, and whether it is recorded.
@@ -202,14 +257,14 @@ impl Place {
     }
 
     #[inline]
-    fn end(&mut self, mut recording: Box<Recording>, end: Stamp) -> Option<Arc<Recorder>> {
+    fn submit(&mut self, recording: &mut Recording, end: Stamp) -> Option<Arc<Recorder>> {
         if self.recorder.is_shut_down() {
             self.intake.counts.after_shutdown.fetch_add(1, Relaxed);
             return None;
         }
         let scope = recording.scope;
         let needs_wake = if recording.context.has_tail() {
-            self.end_in_tail(&mut recording, end)
+            self.end_in_tail(recording, end)
         } else {
             self.intake.push(&self.slot, scope, |out, is_first| {
                 if is_first {
@@ -219,11 +274,16 @@ impl Place {
                 recording.write(out, &self.anchor, end);
             })
         };
+        needs_wake.then(|| Arc::clone(&self.recorder))
+    }
+
+    /// Keeps a recording's memory for a later span.
+    #[inline]
+    fn recycle(&mut self, mut recording: Box<Recording>) {
         recording.clear();
         if self.pool.len() < POOL {
             self.pool.push(recording);
         }
-        needs_wake.then(|| Arc::clone(&self.recorder))
     }
 
     /// Ends a span whose trace waits for a decision.
@@ -263,13 +323,31 @@ pub(crate) fn end(recording: Box<Recording>, end: Stamp) {
     }
 }
 
+/// Hands a span in that stays readable.
+pub(crate) fn submit(recording: &mut Recording, end: Stamp) {
+    match with(|thread| thread.submit(recording, end)) {
+        Some(Some(recorder)) => recorder.wake_up(),
+        Some(None) => {}
+        None => submit_alone(recording, end),
+    }
+}
+
+/// Keeps the memory of a span that was handed in.
+pub(crate) fn recycle(recording: Box<Recording>) {
+    with(|thread| thread.recycle(recording));
+}
+
 /// Ends a span while the thread is ending, or while it is in a sampler.
 #[cold]
 fn end_alone(mut recording: Box<Recording>, end: Stamp) {
+    submit_alone(&mut recording, end);
+}
+
+fn submit_alone(recording: &mut Recording, end: Stamp) {
     let recorder = Arc::clone(&recording.recorder);
     let mut chunk = Chunk::default();
     chunk.push(recording.scope, |out| recording.write(out, &Anchor::new(), end));
-    recorder.submit(chunk);
+    recorder.submit_chunk(chunk);
 }
 
 /// A span that is not recorded, for where no span can be.

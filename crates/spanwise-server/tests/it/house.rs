@@ -7,6 +7,8 @@ use std::process::Command;
 const ARROWS: &[(&str, &str)] = &[
     ("spanwise", "spanwise-macros"),
     ("spanwise", "spanwise-model"),
+    ("spanwise-python", "spanwise"),
+    ("spanwise-python", "spanwise-model"),
     ("spanwise-pipeline", "spanwise-model"),
     ("spanwise-store", "spanwise-model"),
     ("spanwise-server", "spanwise-model"),

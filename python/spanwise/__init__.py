@@ -1,0 +1,1 @@
+"""Tracing for LLM applications."""
