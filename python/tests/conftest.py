@@ -57,7 +57,7 @@ class Traced:
     def __init__(self, **arguments: Any) -> None:
         self.sink = Sink()
         self.provider = TracerProvider(_exporters=[self.sink], **arguments)
-        self.tracer = self.provider.get_tracer("test", "1")
+        self.tracer: Any = self.provider.get_tracer("test", "1")
 
     def spans(self) -> list[Span]:
         assert self.provider.force_flush()
