@@ -106,6 +106,17 @@ impl Context {
         Context { trace_id: self.trace_id, span_id, flags: self.flags, remote: 0, shared }
     }
 
+    /// The same, of a span in this process.
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn local(self) -> Self {
+        Context { remote: 0, ..self }
+    }
+
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn set_baggage(&mut self, baggage: Baggage) {
+        Arc::make_mut(self.shared.get_or_insert_default()).baggage = baggage;
+    }
+
     /// Whether it came from another process.
     pub fn is_remote(&self) -> bool {
         self.remote != 0

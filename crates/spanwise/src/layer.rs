@@ -30,7 +30,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::recorder::{Recorder, Started};
 use crate::recording::{Recording, Start};
 use crate::shared::{Handle, Shared};
-use crate::span::State;
+use crate::span::{State, start_here};
 use crate::thread;
 
 /// A layer that records the spans of `tracing` with the default recorder.
@@ -70,7 +70,7 @@ impl TracingLayer {
     {
         let start = Start::named(new.metadata().name());
         if let (true, None) = (new.is_contextual(), &self.recorder) {
-            return thread::with(|thread| thread.start_here(&start))?;
+            return start_here(&start);
         }
         let recorder = self.recorder.clone().or_else(thread::default)?;
         let parent = match new.parent() {
@@ -161,11 +161,15 @@ where
 
     fn on_enter(&self, id: &Id, spans: Registered<'_, S>) {
         if let Some(shared) = shared(id, &spans) {
+            #[cfg(feature = "opentelemetry")]
+            attached::enter(id, &shared.context());
             thread::with(|thread| thread.entered.push(State::Shared(Handle::new(shared))));
         }
     }
 
     fn on_exit(&self, id: &Id, _: Registered<'_, S>) {
+        #[cfg(feature = "opentelemetry")]
+        attached::exit(id);
         thread::with(|thread| {
             let is_left = |state: &State| matches!(state, State::Shared(handle) if handle.id() == id.into_u64());
             let at = thread.entered.iter().rposition(is_left)?;
@@ -179,6 +183,39 @@ where
         {
             shared.end();
         }
+    }
+}
+
+/// Spans of `tracing` that the thread is in, as OpenTelemetry's active spans.
+#[cfg(feature = "opentelemetry")]
+mod attached {
+    use std::cell::RefCell;
+
+    use opentelemetry::ContextGuard;
+    use tracing::span::Id;
+
+    use crate::context::Context;
+    use crate::interop;
+
+    thread_local! {
+        static ATTACHED: RefCell<Vec<(Id, ContextGuard)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub fn enter(id: &Id, context: &Context) {
+        if let Some(guard) = interop::attach(Some(context)) {
+            let entered = (id.clone(), guard);
+            ATTACHED.try_with(|attached| attached.borrow_mut().push(entered)).unwrap_or_default();
+        }
+    }
+
+    pub fn exit(id: &Id) {
+        let left = ATTACHED.try_with(|attached| {
+            let mut attached = attached.borrow_mut();
+            let at = attached.iter().rposition(|(entered, _)| entered == id)?;
+            Some(attached.remove(at))
+        });
+        // What is dropped with it may look at the thread's spans.
+        drop(left);
     }
 }
 

@@ -9,6 +9,9 @@ pub mod context;
 pub mod export;
 pub mod function;
 pub mod future;
+pub mod genai;
+#[cfg(feature = "opentelemetry")]
+pub mod interop;
 #[cfg(feature = "tracing-layer")]
 pub mod layer;
 pub mod propagation;

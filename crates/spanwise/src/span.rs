@@ -53,7 +53,7 @@ impl State {
     }
 
     #[inline]
-    fn record(&mut self, work: impl FnOnce(&mut Recording)) {
+    pub fn record(&mut self, work: impl FnOnce(&mut Recording)) {
         match self {
             State::Recording(recording) => work(recording),
             #[cfg(feature = "tracing-layer")]
@@ -93,8 +93,17 @@ pub fn span(name: &str) -> Span {
 /// Starts a span with more than a name, below the current one or as a new trace.
 #[inline]
 pub fn start(how: &Start<'_>) -> Span {
-    let started = thread::with(|thread| thread.start_here(how)).flatten();
-    Span::from_started(started)
+    Span::from_started(start_here(how))
+}
+
+/// Starts a span of the default recorder, if there is one, below the current span.
+#[inline]
+pub(crate) fn start_here(how: &Start<'_>) -> Option<Started> {
+    #[cfg(feature = "opentelemetry")]
+    if let Some(parent) = crate::interop::newer_than_ours() {
+        return Some(thread::default()?.start(how, Some(&parent)));
+    }
+    thread::with(|thread| thread.start_here(how)).flatten()
 }
 
 /// Starts a span below another one: of another thread, or of another process.
@@ -105,6 +114,10 @@ pub fn span_below(parent: &Context, name: &str) -> Span {
 
 /// The current span's context, to be handed to other threads and processes.
 pub fn current_context() -> Option<Context> {
+    #[cfg(feature = "opentelemetry")]
+    if let Some(newer) = crate::interop::newer_than_ours() {
+        return Some(newer);
+    }
     thread::with(|thread| thread.current().cloned()).flatten()
 }
 
@@ -122,6 +135,9 @@ pub struct Current(PhantomData<*const ()>);
 #[must_use = "the span is left, and ends, when this is dropped"]
 pub struct Entered {
     depth: usize,
+    /// As long as the thread is in it, it is OpenTelemetry's active span.
+    #[cfg(feature = "opentelemetry")]
+    attached: Option<opentelemetry::ContextGuard>,
     // Threads are in spans one by one.
     not_send: PhantomData<*const ()>,
 }
@@ -278,12 +294,19 @@ impl Drop for Span {
 
 #[inline]
 fn enter(state: State) -> Entered {
+    #[cfg(feature = "opentelemetry")]
+    let attached = crate::interop::attach(state.context());
     let depth = thread::with(|thread| {
         thread.entered.push(state);
         thread.entered.len()
     });
-    // A depth of zero is left without effect.
-    Entered { depth: depth.unwrap_or_default(), not_send: PhantomData }
+    Entered {
+        // A depth of zero is left without effect.
+        depth: depth.unwrap_or_default(),
+        #[cfg(feature = "opentelemetry")]
+        attached,
+        not_send: PhantomData,
+    }
 }
 
 impl Entered {
@@ -293,7 +316,13 @@ impl Entered {
     }
 
     #[inline]
-    fn leave(self) -> State {
+    #[cfg_attr(
+        not(feature = "opentelemetry"),
+        expect(unused_mut, reason = "it has nothing to detach")
+    )]
+    fn leave(mut self) -> State {
+        #[cfg(feature = "opentelemetry")]
+        drop(self.attached.take());
         let state = thread::with(|thread| thread.leave(self.depth)).unwrap_or(State::Off);
         std::mem::forget(self);
         state

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "these are tests throughout")]
 
 mod function;
+mod genai;
+#[cfg(feature = "opentelemetry")]
+mod interop;
 mod layer;
 mod recording;
 mod sink;
