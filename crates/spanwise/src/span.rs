@@ -362,6 +362,7 @@ impl Current {
         records
     }
 
+    #[cfg(feature = "tracing-layer")]
     pub(crate) fn record(self, work: impl FnOnce(&mut Recording)) {
         self.with(|span| span.record(work));
     }

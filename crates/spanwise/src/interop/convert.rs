@@ -91,6 +91,10 @@ fn array_in(array: &Array) -> Vec<Value> {
 }
 
 pub fn attributes_in<'k>(attributes: impl IntoIterator<Item = &'k KeyValue>) -> Attributes {
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is not general enough over the lifetime"
+    )]
     let own = |attribute: &KeyValue| {
         let value = with_value(&attribute.value, |value| value.into_owned());
         (attribute.key.as_str().to_owned(), value)

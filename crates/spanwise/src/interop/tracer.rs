@@ -33,7 +33,8 @@ impl TracerProvider {
 
     /// Over this recorder.
     pub fn with_recorder(recorder: Arc<Recorder>) -> Self {
-        TracerProvider { recorder: Some(recorder), ..Self::new() }
+        super::activate();
+        TracerProvider { recorder: Some(recorder) }
     }
 }
 
