@@ -6,8 +6,8 @@ use spanwise_model::propagate::{Baggage, SpanContext, TraceFlags, TraceState};
 use spanwise_model::wire::otlp::{Owner, ValueRef};
 use spanwise_model::{SpanId, TraceId};
 
-use crate::config::Limits;
 use crate::fields::Fields;
+use crate::settings::Limits;
 use crate::tail::Tail;
 use crate::thread;
 use crate::value::ToValue;

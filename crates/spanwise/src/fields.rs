@@ -3,7 +3,7 @@
 use spanwise_model::Attributes;
 use spanwise_model::wire::otlp::{Owner, ValueRef, key_of, put_attribute};
 
-use crate::config::Limits;
+use crate::settings::Limits;
 
 /// Attributes of one span, event or link.
 #[derive(Clone, Debug)]

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::content::Content;
 use crate::recorder::ScopeId;
 use crate::tail::Held;
+use crate::worker::LaneCounts;
 
 /// A thread's chunk is queued when it has grown to this.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -22,6 +24,8 @@ const SPARES: usize = 32;
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
     n_spans: usize,
+    /// What content was allowed when the spans ended, as far as it is known.
+    content: Option<Arc<Content>>,
 }
 
 impl Chunk {
@@ -31,6 +35,11 @@ impl Chunk {
 
     pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// What content was allowed when the spans ended.
+    pub fn content(&self) -> Option<&Arc<Content>> {
+        self.content.as_ref()
     }
 
     /// Adds a span that `write` writes.
@@ -70,6 +79,7 @@ impl Chunk {
         self.bytes.clear();
         self.bytes.shrink_to(2 * CHUNK_BYTES);
         self.n_spans = 0;
+        self.content = None;
     }
 }
 
@@ -90,12 +100,16 @@ pub(crate) struct Intake {
     wake: Condvar,
     /// Told when something was done.
     done: Condvar,
+    /// Told when the recorder's threads are to stop.
+    stopping: Condvar,
     /// Whether the recorder's thread sleeps without a time to wake up at.
     asleep: AtomicBool,
     queue_bytes: usize,
     pub counts: Counts,
     /// What waits in tails.
     pub held: Held,
+    /// What became of spans at each exporter, once there are any.
+    pub lanes: OnceLock<Vec<Arc<LaneCounts>>>,
 }
 
 #[derive(Debug, Default)]
@@ -103,8 +117,11 @@ struct Queue {
     full: VecDeque<Chunk>,
     bytes: usize,
     spares: Vec<Chunk>,
-    /// How many flushes were asked for, and how many of them are over.
+    /// What content is allowed.
+    content: Arc<Content>,
+    /// How many flushes were asked for, how many of them began, and how many are over.
     flushes: u64,
+    begun: u64,
     flushed: u64,
     /// Until when the recorder's thread may go on, once it has been told to stop.
     stop_at: Option<Instant>,
@@ -128,6 +145,8 @@ pub(crate) struct Counts {
     /// Not wanted, as intelligent sampling decided.
     pub sampled_out: AtomicU64,
     pub export_errors: AtomicU64,
+    /// Taken by the recorder's thread, and nothing became of them yet.
+    pub leaving: AtomicU64,
 }
 
 /// What the recorder's thread is to do next.
@@ -139,16 +158,18 @@ pub(crate) struct Work {
 }
 
 impl Intake {
-    pub fn new(queue_bytes: usize) -> Self {
+    pub fn new(queue_bytes: usize, content: Arc<Content>) -> Self {
         Intake {
             slots: Mutex::default(),
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue { content, ..Queue::default() }),
             wake: Condvar::new(),
             done: Condvar::new(),
+            stopping: Condvar::new(),
             asleep: AtomicBool::new(true),
             queue_bytes,
             counts: Counts::default(),
             held: Held::default(),
+            lanes: OnceLock::new(),
         }
     }
 
@@ -216,7 +237,7 @@ impl Intake {
         let mut queue = lock(&self.queue);
         let due = Instant::now() + export_every;
         let ready = |queue: &Queue| {
-            !queue.full.is_empty() || queue.flushes > queue.flushed || queue.stop_at.is_some()
+            !queue.full.is_empty() || queue.flushes > queue.begun || queue.stop_at.is_some()
         };
         while !ready(&queue) {
             if self.asleep.load(Relaxed) {
@@ -230,7 +251,9 @@ impl Intake {
             queue = self.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         let mut chunks: Vec<_> = queue.full.drain(..).collect();
-        let work = (queue.stop_at, (queue.flushes > queue.flushed).then_some(queue.flushes));
+        self.leave(&queue, &mut chunks);
+        let work = (queue.stop_at, (queue.flushes > queue.begun).then_some(queue.flushes));
+        queue.begun = queue.flushes;
         drop(queue);
         // Before the slots are looked at: a span that comes later wakes the thread again.
         self.asleep.store(true, Relaxed);
@@ -251,7 +274,9 @@ impl Intake {
                 let mut queue = lock(&self.queue);
                 queue.bytes += chunk.len();
                 let spare = queue.spares.pop().unwrap_or_default();
-                into.push(std::mem::replace(&mut *chunk, spare));
+                let mut taken = std::mem::replace(&mut *chunk, spare);
+                self.leave(&queue, std::slice::from_mut(&mut taken));
+                into.push(taken);
             }
             if has_ended {
                 self.counts.started_before.fetch_add(slot.started.load(Relaxed), Relaxed);
@@ -260,11 +285,43 @@ impl Intake {
         });
     }
 
-    /// For the recorder's thread: these have left, or been given up.
-    pub fn release(&self, chunks: Vec<Chunk>) {
+    /// Chunks are taken: says under which rules, and counts them until something becomes of them.
+    fn leave(&self, queue: &Queue, chunks: &mut [Chunk]) {
+        for chunk in chunks {
+            chunk.content.get_or_insert_with(|| Arc::clone(&queue.content));
+            self.counts.leaving.fetch_add(chunk.n_spans as u64, Relaxed);
+        }
+    }
+
+    /// Allows other content from now on. What has ended before stays under the old rules.
+    pub fn set_content(&self, content: Arc<Content>) {
+        let mut ended = Vec::new();
+        for slot in lock(&self.slots).iter() {
+            let mut chunk = lock(&slot.chunk);
+            if chunk.n_spans > 0 {
+                ended.push(std::mem::take(&mut *chunk));
+            }
+        }
+        let mut queue = lock(&self.queue);
+        queue.bytes += ended.iter().map(Chunk::len).sum::<usize>();
+        queue.full.extend(ended);
+        let old = std::mem::replace(&mut queue.content, content);
+        for chunk in &mut queue.full {
+            chunk.content.get_or_insert_with(|| Arc::clone(&old));
+        }
+        self.wake.notify_one();
+    }
+
+    /// For the recorder's thread: this much no longer counts as waiting here.
+    pub fn release(&self, n_bytes: usize) {
+        let mut queue = lock(&self.queue);
+        queue.bytes = queue.bytes.saturating_sub(n_bytes);
+    }
+
+    /// For the recorder's threads: these may be filled again.
+    pub fn recycle(&self, chunks: Vec<Chunk>) {
         let mut queue = lock(&self.queue);
         for mut chunk in chunks {
-            queue.bytes = queue.bytes.saturating_sub(chunk.len());
             if queue.spares.len() < SPARES {
                 chunk.clear();
                 queue.spares.push(chunk);
@@ -280,7 +337,7 @@ impl Intake {
         self.done.notify_all();
     }
 
-    /// For the recorder's thread: waits before another attempt, at most until it is to stop.
+    /// For the recorder's threads: waits before another attempt, at most until they are to stop.
     pub fn pause(&self, pause: Duration) {
         let until = Instant::now() + pause;
         let mut queue = lock(&self.queue);
@@ -290,7 +347,8 @@ impl Intake {
             if left.is_zero() {
                 return;
             }
-            queue = self.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.stopping.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -335,6 +393,7 @@ impl Intake {
         }
         queue.stop_at.get_or_insert(Instant::now() + timeout);
         self.wake.notify_all();
+        self.stopping.notify_all();
         // The exporter looks at the deadline now and then, not all the time.
         let waited = self.done.wait_timeout_while(queue, timeout + GRACE, |queue| !queue.stopped);
         waited.unwrap_or_else(PoisonError::into_inner).0.stopped
@@ -350,7 +409,11 @@ impl Intake {
     pub fn n_waiting(&self) -> usize {
         let in_slots: usize = lock(&self.slots).iter().map(|slot| lock(&slot.chunk).n_spans).sum();
         let in_tails = self.held.spans.load(Relaxed);
-        in_slots + in_tails + lock(&self.queue).full.iter().map(Chunk::n_spans).sum::<usize>()
+        let leaving = self.counts.leaving.load(Relaxed) as usize;
+        in_slots
+            + in_tails
+            + leaving
+            + lock(&self.queue).full.iter().map(Chunk::n_spans).sum::<usize>()
     }
 }
 

@@ -5,11 +5,13 @@
 //! `export` (where they go).
 
 pub mod config;
+pub mod content;
 pub mod context;
 pub mod export;
 pub mod function;
 pub mod future;
 pub mod genai;
+pub mod init;
 #[cfg(feature = "opentelemetry")]
 pub mod interop;
 #[cfg(feature = "tracing-layer")]
@@ -18,6 +20,7 @@ pub mod propagation;
 pub mod recorder;
 pub mod recording;
 pub mod sampler;
+pub mod settings;
 pub mod span;
 pub mod value;
 
@@ -26,6 +29,7 @@ mod fields;
 mod fork;
 mod ids;
 mod intake;
+mod resource;
 #[cfg(feature = "tracing-layer")]
 mod shared;
 mod tail;
@@ -34,14 +38,16 @@ mod worker;
 
 use std::sync::Arc;
 
-pub use config::{Limits, Settings};
+pub use config::{Config, ConfigError};
 pub use context::Context;
 pub use future::InSpan;
+pub use init::{Spanwise, TraceConfig, init};
 #[cfg(feature = "tracing-layer")]
 pub use layer::layer;
-pub use recorder::{Metrics, Recorder, ScopeId, Started};
+pub use recorder::{ExporterMetrics, Metrics, Recorder, ScopeId, Started};
 pub use recording::{Recording, Start};
 pub use sampler::{Sampler, Sampling};
+pub use settings::{Limits, Settings};
 pub use span::{
     Current, Entered, Span, context_key, current, current_context, set_span_context, span,
     span_below, start,

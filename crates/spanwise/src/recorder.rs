@@ -4,17 +4,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use spanwise_model::Scope;
-use spanwise_model::content::ContentPolicy;
 use spanwise_model::sampling::Randomness;
+use spanwise_model::{Resource, Scope};
 
 use crate::clock::Stamp;
-use crate::config::Settings;
+use crate::content::Content;
 use crate::context::Context;
 use crate::intake::{Chunk, Intake};
 use crate::recording::{Recording, Start};
 use crate::sampler::{ASK, Root, Rules, Sampling};
-use crate::{fork, thread, worker};
+use crate::settings::Settings;
+use crate::{fork, resource, thread, worker};
 
 /// Records spans of one resource, under one set of rules.
 pub struct Recorder {
@@ -22,8 +22,8 @@ pub struct Recorder {
     /// [`Rules::threshold`] of the rules in force, so that they are rarely looked at.
     threshold: AtomicU64,
     rules: RwLock<Rules>,
-    content: RwLock<Arc<ContentPolicy>>,
     scopes: RwLock<Vec<Scope>>,
+    content: RwLock<Arc<Content>>,
     process: Process,
     is_shut_down: AtomicBool,
 }
@@ -33,6 +33,7 @@ pub struct Recorder {
 struct Process {
     forks: u64,
     intake: Arc<Intake>,
+    resource: OnceLock<Arc<Resource>>,
     child: OnceLock<Box<Process>>,
 }
 
@@ -88,6 +89,26 @@ pub struct Metrics {
     pub export_errors: u64,
 }
 
+/// What one exporter has done so far. With several, each gets every span; [`Metrics`] then count
+/// a span as exported when one of them delivered it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExporterMetrics {
+    /// What it is.
+    pub name: &'static str,
+    /// Spans it delivered.
+    pub spans_exported: u64,
+    /// Spans it lost: the sum of the next three.
+    pub spans_dropped: u64,
+    /// … because too many waited for it.
+    pub dropped_queue_full: u64,
+    /// … because nobody took them in time.
+    pub dropped_undelivered: u64,
+    /// … because the receiver refused them.
+    pub dropped_rejected: u64,
+    /// Attempts that failed.
+    pub export_errors: u64,
+}
+
 impl Recorder {
     /// A recorder; it starts its thread with its first span.
     pub fn new(settings: Settings) -> Arc<Self> {
@@ -96,12 +117,13 @@ impl Recorder {
             version: env!("CARGO_PKG_VERSION").into(),
             ..Scope::default()
         };
+        let content = Arc::new(settings.content.clone());
         let recorder = Recorder {
             threshold: AtomicU64::new(0),
             rules: RwLock::new(Rules::new(Sampling::default())),
-            content: RwLock::new(Arc::new(settings.content.clone())),
             scopes: RwLock::new(vec![own]),
-            process: Process::new(settings.queue_bytes),
+            process: Process::new(settings.queue_bytes, Arc::clone(&content)),
+            content: RwLock::new(content),
             is_shut_down: AtomicBool::new(false),
             settings,
         };
@@ -121,14 +143,33 @@ impl Recorder {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// Which content is recorded.
-    pub fn content(&self) -> Arc<ContentPolicy> {
+    /// Changes what content may leave: of spans that end from now on.
+    pub fn set_content(&self, content: impl Into<Content>) {
+        let content = Arc::new(content.into());
+        *self.content.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&content);
+        self.intake().set_content(content);
+    }
+
+    /// What content may leave, for those who can save themselves the work of collecting it.
+    pub fn content(&self) -> Arc<Content> {
         Arc::clone(&self.content.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes which content is recorded from now on.
-    pub fn set_content(&self, content: ContentPolicy) {
-        *self.content.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(content);
+    /// Who records, in this process.
+    pub fn resource(&self) -> Arc<Resource> {
+        let of_process = || {
+            let resource = self.settings.resource.clone();
+            let is_described = self.settings.describe_process;
+            Arc::new(if is_described { resource::of_process(resource) } else { resource })
+        };
+        Arc::clone(self.process().resource.get_or_init(of_process))
+    }
+
+    /// What each exporter has done so far in this process, in the order of the settings. None
+    /// before the first span has left.
+    pub fn exporter_metrics(&self) -> Vec<ExporterMetrics> {
+        let lanes = self.intake().lanes.get();
+        lanes.into_iter().flatten().map(|lane| lane.metrics()).collect()
     }
 
     /// The number of an instrumentation, the same for the same scope.
@@ -250,15 +291,19 @@ impl Recorder {
         self.scopes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What belongs to this process.
     pub(crate) fn intake(&self) -> &Arc<Intake> {
+        &self.process().intake
+    }
+
+    /// What belongs to this process.
+    fn process(&self) -> &Process {
         let forks = fork::count();
         let mut process = &self.process;
         while process.forks != forks {
-            let anew = || Box::new(Process::new(self.settings.queue_bytes));
+            let anew = || Box::new(Process::new(self.settings.queue_bytes, self.content()));
             process = process.child.get_or_init(anew);
         }
-        &process.intake
+        process
     }
 
     /// Takes a span from a thread that is ending and has no place for it any more.
@@ -276,9 +321,10 @@ impl Recorder {
 }
 
 impl Process {
-    fn new(queue_bytes: usize) -> Self {
-        let intake = Arc::new(Intake::new(queue_bytes));
-        Process { forks: fork::count(), intake, child: OnceLock::new() }
+    fn new(queue_bytes: usize, content: Arc<Content>) -> Self {
+        let intake = Arc::new(Intake::new(queue_bytes, content));
+        let (resource, child) = (OnceLock::new(), OnceLock::new());
+        Process { forks: fork::count(), intake, resource, child }
     }
 }
 

@@ -249,7 +249,7 @@ impl Recording {
 
     /// Whether content of this class is recorded: worth asking before it is collected.
     pub fn records(&self, class: Class) -> bool {
-        self.recorder.content().allows(class)
+        self.recorder.content().policy.allows(class)
     }
 
     /// Sets an attribute of this span and of every span below it that starts from now on.

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spanwise_model::wire::otlp::ValueRef;
 
-use crate::config::Limits;
 use crate::context::Context;
 use crate::recorder::{Recorder, Started};
 use crate::recording::Recording;
+use crate::settings::Limits;
 
 /// An open span, for all who are in it.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use spanwise_model::span::StatusCode;
 use spanwise_model::wire::otlp::ValueRef;
 use spanwise_model::{Attributes, Kind};
 
-use crate::config::Limits;
 use crate::context::Context;
 use crate::recorder::{Recorder, Started};
 use crate::recording::{Recording, Start};
+use crate::settings::Limits;
 #[cfg(feature = "tracing-layer")]
 use crate::shared;
 use crate::thread;

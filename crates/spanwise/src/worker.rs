@@ -1,24 +1,33 @@
-//! The recorder's thread: makes batches of what has ended and has them delivered.
+//! The recorder's thread: makes batches of what has ended and has them delivered. One exporter
+//! works on this thread; several have a lane each, so that none waits for another.
 
+mod lane;
+
+use std::iter::Peekable;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::export::{Batch, Delivered, ExportError, Exporter, Retry};
+use spanwise_model::propagate::{Baggage, SpanContext, TraceFlags, TraceState};
+use spanwise_model::{Resource, SpanId, TraceId};
+
+use self::lane::{Flush, Lane, LaneThread, Shipment};
+use crate::context::Context;
+use crate::export::Batch;
 use crate::intake::{Chunk, Intake};
 use crate::recorder::Recorder;
+use crate::span::{Entered, Span};
+
+pub(crate) use self::lane::LaneCounts;
 
 /// Bytes of spans in one batch, about.
 const BATCH_BYTES: usize = 2 << 20;
-/// The pause before the second attempt; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Starts the recorder's thread. Where that is impossible spans wait, and are counted when too
 /// many do.
 pub(crate) fn spawn(recorder: Arc<Recorder>) {
     let run = move || {
+        let _quiet = untraced();
         let intake = Arc::clone(recorder.intake());
         Worker::new(&recorder, &intake).run();
         intake.stopped();
@@ -28,118 +37,148 @@ pub(crate) fn spawn(recorder: Arc<Recorder>) {
     }
 }
 
+/// Makes the calling thread part of a trace that is not recorded: spans of delivering spans would
+/// have to be delivered in turn, for ever.
+fn untraced() -> Option<Entered> {
+    let context = SpanContext {
+        trace_id: TraceId::from_bytes(&[0xff; 16]).ok()?,
+        span_id: SpanId::from_bytes(&[0xff; 8]).ok()?,
+        flags: TraceFlags::default(),
+        trace_state: TraceState::default(),
+    };
+    Some(Span::remote(Context::remote(context, Baggage::default())).enter())
+}
+
 struct Worker<'a> {
     recorder: &'a Recorder,
-    intake: &'a Intake,
-    exporters: Vec<Box<dyn Exporter>>,
+    intake: &'a Arc<Intake>,
+    resource: Arc<Resource>,
+    lanes: Lanes,
+    /// How many spans had found the queue full at the last flush.
+    n_lost: u64,
+}
+
+enum Lanes {
+    /// Spans go nowhere.
+    None,
+    Here(Box<Lane>),
+    Threads(Vec<LaneThread>),
 }
 
 impl<'a> Worker<'a> {
-    fn new(recorder: &'a Recorder, intake: &'a Intake) -> Self {
-        let exporters = recorder.settings().exporters.iter().map(|make| make()).collect();
-        Worker { recorder, intake, exporters }
+    fn new(recorder: &'a Recorder, intake: &'a Arc<Intake>) -> Self {
+        let settings = recorder.settings();
+        let exporters = settings.exporters.iter().map(|make| make());
+        let lane = |exporter| Lane::new(exporter, Arc::clone(intake), settings.export_timeout);
+        let mut lanes: Vec<Lane> = exporters.map(lane).collect();
+        let counts = lanes.iter().map(Lane::counts).collect();
+        // Nobody else sets it: there is one such thread in a process.
+        let _ = intake.lanes.set(counts);
+        let lanes = match lanes.len() {
+            0 => Lanes::None,
+            1 => lanes.pop().map_or(Lanes::None, |lane| Lanes::Here(Box::new(lane))),
+            _ => {
+                let start = |lane| LaneThread::start(lane, settings.queue_bytes);
+                Lanes::Threads(lanes.into_iter().map(start).collect())
+            }
+        };
+        Worker { recorder, intake, resource: recorder.resource(), lanes, n_lost: 0 }
     }
 
-    fn run(&mut self) {
+    fn run(mut self) {
         loop {
             let work = self.intake.next(self.recorder.settings().export_every);
-            let lost_before = self.n_lost();
             self.deliver(work.chunks);
             if let Some(flush) = work.flush {
-                self.intake.flushed(flush, self.n_lost() == lost_before);
+                self.flush(flush);
             }
             if work.stop_at.is_some() {
-                return;
+                break;
+            }
+        }
+        if let Lanes::Threads(threads) = self.lanes {
+            let stopping: Vec<_> = threads.into_iter().map(LaneThread::stop).collect();
+            for thread in stopping.into_iter().flatten() {
+                // What an exporter does is caught where it is called.
+                let _ = thread.join();
             }
         }
     }
 
-    fn n_lost(&self) -> u64 {
-        let counts = &self.intake.counts;
-        let lost = [&counts.queue_full, &counts.undelivered, &counts.rejected];
-        lost.into_iter().map(|count| count.load(Relaxed)).sum()
+    fn flush(&mut self, flush: u64) {
+        let n_lost = self.intake.counts.queue_full.load(Relaxed);
+        let nothing_lost = std::mem::replace(&mut self.n_lost, n_lost) == n_lost;
+        match &mut self.lanes {
+            Lanes::None => self.intake.flushed(flush, nothing_lost),
+            Lanes::Here(lane) => lane.flush(&Flush::new(flush, 1, nothing_lost)),
+            Lanes::Threads(threads) => {
+                let flush = Arc::new(Flush::new(flush, threads.len(), nothing_lost));
+                for thread in threads {
+                    thread.flush(Arc::clone(&flush));
+                }
+            }
+        }
     }
 
     /// Delivers chunks in batches of a size that receivers like.
     fn deliver(&mut self, chunks: Vec<Chunk>) {
         let mut chunks = chunks.into_iter().peekable();
-        while chunks.peek().is_some() {
+        while let Some(first) = chunks.peek() {
+            let content = first.content().cloned().unwrap_or_default();
             let mut bytes = 0;
             let fits = |chunk: &Chunk| {
                 bytes += chunk.len();
-                bytes == chunk.len() || bytes <= BATCH_BYTES
+                let is_alike = chunk.content().is_none_or(|own| Arc::ptr_eq(own, &content));
+                is_alike && (bytes == chunk.len() || bytes <= BATCH_BYTES)
             };
             let some = take_while_next(&mut chunks, fits);
-            self.deliver_batch(some);
-        }
-    }
-
-    fn deliver_batch(&mut self, chunks: Vec<Chunk>) {
-        let resource = self.recorder.settings().resource.clone();
-        let batch = Batch::new(resource, self.recorder.scopes(), chunks);
-        let timeout = self.recorder.settings().export_timeout;
-        for exporter in &mut self.exporters {
-            deliver_to(exporter.as_mut(), &batch, self.intake, timeout);
-        }
-        self.intake.release(batch.into_chunks());
-    }
-}
-
-/// Has one exporter deliver a batch, as often as it takes and time allows.
-fn deliver_to(exporter: &mut dyn Exporter, batch: &Batch, intake: &Intake, timeout: Duration) {
-    let give_up = Instant::now() + timeout;
-    let mut pause = FIRST_PAUSE;
-    let counts = &intake.counts;
-    let n_spans = batch.len() as u64;
-    loop {
-        let deadline = intake.stop_at().map_or(give_up, |stop| stop.min(give_up));
-        let error = match attempt(exporter, batch, deadline) {
-            Ok(delivered) => {
-                let rejected = delivered.rejected.min(n_spans);
-                if rejected > 0 {
-                    tracing::warn!(rejected, reason = %delivered.reason, "spans were refused");
-                }
-                add(&counts.rejected, rejected);
-                return add(&counts.exported, n_spans - rejected);
+            let scopes = self.recorder.scopes();
+            let mut batch = Batch::new(Arc::clone(&self.resource), scopes, some);
+            if content.is_everything() {
+                self.ship(batch);
+                continue;
             }
-            Err(error) => error,
-        };
-        add(&counts.export_errors, 1);
-        let wait = match error.retry {
-            Retry::Never => None,
-            Retry::Later => Some(pause),
-            Retry::After(asked) => Some(asked),
-        };
-        let deadline = intake.stop_at().map_or(give_up, |stop| stop.min(give_up));
-        let Some(wait) = wait.filter(|wait| Instant::now() + *wait < deadline) else {
-            tracing::warn!(%error, n_spans, "spans were dropped");
-            return add(&counts.undelivered, n_spans);
-        };
-        tracing::debug!(%error, ?wait, "spans were not delivered, trying again");
-        intake.pause(wait);
-        pause = (2 * pause).min(LONGEST_PAUSE);
+            let rewrite = AssertUnwindSafe(|| batch.rewrite(|span| content.apply(span)));
+            if catch_unwind(rewrite).is_ok() {
+                self.ship(batch);
+            } else {
+                // Better lost than with something in it that must not leave.
+                tracing::error!(n_spans = batch.len(), "removing content panicked: spans dropped");
+                self.intake.release(batch.n_bytes());
+                Shipment::new(batch, 1).settle(&self.intake.counts, 0);
+            }
+        }
     }
-}
 
-/// One attempt. An exporter may be the application's code.
-fn attempt(
-    exporter: &mut dyn Exporter,
-    batch: &Batch,
-    deadline: Instant,
-) -> Result<Delivered, ExportError> {
-    let attempt = AssertUnwindSafe(|| exporter.export(batch, deadline));
-    catch_unwind(attempt).unwrap_or_else(|_| {
-        Err(ExportError { reason: "the exporter panicked".to_owned(), retry: Retry::Never })
-    })
-}
-
-fn add(count: &AtomicU64, n: u64) {
-    count.fetch_add(n, Relaxed);
+    fn ship(&mut self, batch: Batch) {
+        let n_bytes = batch.n_bytes();
+        match &mut self.lanes {
+            Lanes::None => {
+                let n_spans = batch.len() as u64;
+                Shipment::new(batch, 1).settle(&self.intake.counts, n_spans);
+                self.intake.release(n_bytes);
+            }
+            Lanes::Here(lane) => {
+                let shipment = Shipment::new(batch, 1);
+                lane.deliver(&shipment);
+                self.intake.release(n_bytes);
+                self.intake.recycle(shipment.into_chunks());
+            }
+            Lanes::Threads(threads) => {
+                // From here on the lanes' own bounds hold.
+                self.intake.release(n_bytes);
+                let shipment = Arc::new(Shipment::new(batch, threads.len()));
+                for thread in threads {
+                    thread.ship(&shipment, self.intake);
+                }
+            }
+        }
+    }
 }
 
 /// Takes from the front as long as `fits` says so.
 fn take_while_next<T>(
-    from: &mut std::iter::Peekable<impl Iterator<Item = T>>,
+    from: &mut Peekable<impl Iterator<Item = T>>,
     mut fits: impl FnMut(&T) -> bool,
 ) -> Vec<T> {
     std::iter::from_fn(|| from.next_if(|next| fits(next))).collect()

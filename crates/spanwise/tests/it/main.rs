@@ -2,10 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests throughout")]
 
+mod export_config;
+mod export_faults;
+mod export_formats;
 mod function;
 mod genai;
 #[cfg(feature = "opentelemetry")]
 mod interop;
 mod layer;
+mod receiver;
 mod recording;
 mod sink;
+
+/// A recorder as a configuration makes it, without the process's own environment variables.
+fn started(config: spanwise::Config) -> std::sync::Arc<spanwise::Recorder> {
+    let config = config.environment(spanwise::config::Environment::of::<&str, &str>([]));
+    spanwise::Recorder::new(config.settings().unwrap())
+}

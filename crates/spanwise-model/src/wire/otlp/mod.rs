@@ -17,6 +17,7 @@ mod record;
 
 pub use super::draft::{DecodeError, MAX_DECODED_BYTES, MAX_VALUE_DEPTH, Signal};
 pub use answer::{
+    decode_partial_success, decode_partial_success_json, decode_retry_delay,
     encode_partial_success, encode_partial_success_json, encode_status, encode_status_json,
 };
 pub use encode::{encode_logs, encode_traces};
