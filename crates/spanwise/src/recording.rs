@@ -247,9 +247,10 @@ impl Recording {
         self.attributes.set(&self.recorder.settings().limits, key, value);
     }
 
-    /// Whether content of this class is recorded: worth asking before it is collected.
+    /// Whether content of this class is recorded, or its hash: worth asking before it is collected.
     pub fn records(&self, class: Class) -> bool {
-        self.recorder.content().policy.allows(class)
+        let content = self.recorder.content();
+        content.policy.allows(class) || content.policy.hashes.is_some()
     }
 
     /// Sets an attribute of this span and of every span below it that starts from now on.

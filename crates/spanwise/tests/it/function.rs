@@ -7,7 +7,7 @@ use std::pin::Pin;
 use futures::executor::block_on;
 use serde::Serialize;
 use spanwise::{Sampling, agent, task, tool, workflow};
-use spanwise_model::content::ContentPolicy;
+use spanwise_model::content::{ContentPolicy, HashKey};
 use spanwise_model::sampling::Rate;
 use spanwise_model::span::StatusCode;
 use spanwise_model::{Span, Str};
@@ -421,6 +421,19 @@ fn nothing_is_looked_at_where_nothing_is_recorded() {
         assert!(recorder.flush(PATIENCE));
         let keys: Vec<Str> = sink.spans()[0].attributes.iter().map(|a| a.key.clone()).collect();
         assert_eq!(keys, ["spanwise.kind", "gen_ai.operation.name", "gen_ai.workflow.name"]);
+    });
+}
+
+#[test]
+fn where_hashes_are_wanted_they_stand_in_place_of_content() {
+    with_default(|sink, recorder| {
+        let hashes = Some(HashKey::Unkeyed);
+        recorder.set_content(ContentPolicy { content: false, hashes, ..ContentPolicy::default() });
+        assert_eq!(opaque(3).count(), 3);
+        assert!(recorder.flush(PATIENCE));
+        let span = &sink.spans()[0];
+        assert_eq!(input(span), "-");
+        assert!(span.attributes.str("input.value.hash").unwrap().starts_with("sha256:"));
     });
 }
 
