@@ -33,11 +33,30 @@ def complete_classes() -> None:
         setattr(_core.ReadableSpan, name, property(reader(name), writer(name)))
     for name in ("sampler", "resource", "id_generator", "_span_limits"):
         setattr(_core.Tracer, name, property(of_provider(name)))
+    _core.Tracer._is_enabled = lambda tracer: "start_span" not in tracer.__dict__  # type: ignore[attr-defined]
     _core.Tracer.span_processor = property(of_provider("_active_span_processor"))
     trace.Span.register(_core.Span)
     trace.Span.register(_core.UnsampledSpan)
     trace.NonRecordingSpan.register(_core.UnsampledSpan)
     trace.Tracer.register(_core.Tracer)
+
+
+def set_enabled(tracer: Any, enabled: bool) -> None:
+    """A tracer that is not enabled passes its caller's context on and records nothing."""
+    overridden = tracer.__dict__
+    overridden.pop("start_span", None)
+    overridden.pop("start_as_current_span", None)
+    if enabled:
+        return
+
+    def start_span(name: str, context: Any = None, *_: Any, **__: Any) -> trace.Span:
+        return trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
+
+    def start_as_current_span(name: str, context: Any = None, *_: Any, **__: Any) -> Any:
+        return trace.use_span(start_span(name, context))
+
+    overridden["start_span"] = start_span
+    overridden["start_as_current_span"] = start_as_current_span
 
 
 def reader(name: str) -> Callable[[Any], Any]:

@@ -87,6 +87,9 @@ class TracerProvider(trace.TracerProvider):
         meter_provider: Any = None,
         _exporters: Sequence[Any] = (),
         _core_provider: Any = None,
+        _processors: Any = None,
+        _attributes: Mapping[str, Any] | None = None,
+        _tracer_configurator: Any = None,
         **others: Any,
     ) -> None:
         del meter_provider
@@ -95,17 +98,18 @@ class TracerProvider(trace.TracerProvider):
             if not name.startswith("_"):
                 raise TypeError(f"TracerProvider() got an unexpected keyword argument '{name}'")
         self._disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-        own = SpanProcessors()
+        own = SpanProcessors() if _processors is None else _processors
         if active_span_processor is not None:
             own._span_processors = (active_span_processor,)
-        self._own_processors = own
         self._active_span_processor = active_span_processor if active_span_processor is not None else own
         self._resource = resource
+        self._attributes = _attributes
         self._span_limits = span_limits if span_limits is not None else default_limits()
         self._sampler = sampler
         self._id_generator = id_generator
         self._tracers: dict[Any, Any] = {}
         self._tracers_lock = threading.Lock()
+        self._tracer_configurator = _tracer_configurator
         self._core = _core_provider or self._make_core(own, _exporters)
         self._is_shut_down = False
         self._atexit_handler = None
@@ -139,7 +143,7 @@ class TracerProvider(trace.TracerProvider):
     @property
     def resource(self) -> Any:
         if self._resource is None:
-            self._resource = default_resource()
+            self._resource = make_resource(self._attributes)
         return self._resource
 
     @property
@@ -179,7 +183,24 @@ class TracerProvider(trace.TracerProvider):
                     self._core, self, scope, str(instrumenting_module_name), version, schema_url, attributes
                 )
                 self._tracers[scope] = tracer
+                self._configure(tracer, scope)
         return tracer
+
+    def _set_tracer_configurator(self, *, tracer_configurator: Any) -> None:
+        """Experimental in OpenTelemetry: a function that says of a scope whether it is traced."""
+        with self._tracers_lock:
+            self._tracer_configurator = tracer_configurator
+            for scope, tracer in self._tracers.items():
+                self._configure(tracer, scope)
+
+    def _configure(self, tracer: Any, scope: Any) -> None:
+        enabled = True
+        if self._tracer_configurator is not None:
+            try:
+                enabled = self._tracer_configurator(scope).is_enabled
+            except Exception:
+                logger.exception("Failed to create a Tracer Config for %s, using default Tracer config", scope)
+        _readable.set_enabled(tracer, enabled)
 
     def add_span_processor(self, span_processor: Any) -> None:
         """Adds a processor; all are asked in the order in which they were added."""
@@ -231,14 +252,15 @@ def default_limits() -> Any:
     return SpanLimits()
 
 
-def default_resource() -> Any:
+def make_resource(attributes: Mapping[str, Any] | None) -> Any:
+    """A ``Resource``: the SDK's where that is installed, for its exporters compare them."""
     if has_sdk():
         from opentelemetry.sdk.resources import Resource
 
-        return Resource.create({})
+        return Resource.create({}) if attributes is None else Resource(attributes)
     from spanwise._resource import Resource as Own
 
-    return Own()
+    return Own(attributes or {})
 
 
 def make_scope(name: str, version: str, schema_url: str | None, attributes: Mapping[str, Any] | None) -> Any:

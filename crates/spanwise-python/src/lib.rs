@@ -10,6 +10,7 @@ mod json;
 mod operation;
 mod provider;
 mod readable;
+mod running;
 mod runtime;
 mod span;
 mod tracer;
@@ -28,6 +29,8 @@ mod _core {
     use crate::provider::{Processors, Provider};
     #[pymodule_export]
     use crate::readable::ReadableSpan;
+    #[pymodule_export]
+    use crate::running::{Running, option_names};
     #[pymodule_export]
     use crate::span::{Span, UnsampledSpan};
     #[pymodule_export]

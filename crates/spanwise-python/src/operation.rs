@@ -1,11 +1,11 @@
 //! What the decorators do around each call.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use spanwise_model::content::Class;
 use spanwise_model::wire::otlp::ValueRef;
 
 use crate::api::report;
@@ -13,18 +13,28 @@ use crate::json;
 use crate::runtime::{Attached, Runtime, with_span};
 use crate::span::Span;
 use crate::tracer::{Request, Tracer, lock, parent_in, start_named};
+use crate::value::with_key;
 
 /// A decorated function: what its spans are called and carry.
 #[pyclass(frozen, module = "spanwise._core")]
 pub(crate) struct Operation {
     name: String,
-    attributes: Option<Py<PyAny>>,
-    /// The names of its positional parameters.
+    attributes: Py<PyAny>,
+    /// Attributes that everything below gets too.
+    inherited: Vec<(String, String)>,
+    /// The names of its positional parameters, and of the one that takes the rest.
     parameters: Vec<Py<PyString>>,
+    rest: Py<PyString>,
     /// Whether the first one is the object that it is a method of.
     skip_first: bool,
-    records_input: AtomicBool,
-    records_output: AtomicBool,
+    /// Arguments that are not recorded.
+    skip: Vec<String>,
+    input: Class,
+    output: Class,
+    keeps_output: bool,
+    /// Marks the context while one entry point of an object runs, so that those that it calls are
+    /// no calls of their own.
+    guard: Option<Py<PyString>>,
 }
 
 /// One call, from its start to its end. Generators leave and enter it around each step.
@@ -40,28 +50,42 @@ pub(crate) struct Call {
 #[pymethods]
 impl Operation {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "one call, in one place")]
     fn new(
+        role: &str,
         name: String,
-        attributes: Option<Py<PyAny>>,
+        attributes: Py<PyAny>,
+        inherited: &Bound<'_, PyDict>,
         parameters: Vec<Py<PyString>>,
+        rest: Py<PyString>,
         skip_first: bool,
-        records_input: bool,
-        records_output: bool,
-    ) -> Self {
-        Operation {
+        skip: Vec<String>,
+        keeps_output: bool,
+        guard: Option<Py<PyString>>,
+    ) -> PyResult<Self> {
+        let (input, output) = match role {
+            "tool" => (Class::ToolInput, Class::ToolOutput),
+            "task" => (Class::FunctionInput, Class::FunctionOutput),
+            _ => (Class::UserInput, Class::FunctionOutput),
+        };
+        let inherited: PyResult<Vec<(String, String)>> = inherited
+            .iter()
+            .map(|(key, value)| Ok((key.extract()?, value.extract()?)))
+            .collect();
+        let inherited = inherited?;
+        Ok(Operation {
             name,
             attributes,
+            inherited,
             parameters,
+            rest,
             skip_first,
-            records_input: records_input.into(),
-            records_output: records_output.into(),
-        }
-    }
-
-    /// Which content is recorded from now on.
-    fn set_content(&self, input: bool, output: bool) {
-        self.records_input.store(input, Relaxed);
-        self.records_output.store(output, Relaxed);
+            skip,
+            input,
+            output,
+            keeps_output,
+            guard,
+        })
     }
 
     /// Starts a call and makes its span current. Nothing that goes wrong here is the caller's
@@ -69,13 +93,15 @@ impl Operation {
     fn enter(
         &self,
         py: Python<'_>,
-        tracer: &Bound<'_, Tracer>,
+        tracer: &Bound<'_, PyAny>,
         arguments: &Bound<'_, PyTuple>,
         named: &Bound<'_, PyDict>,
     ) -> Option<Call> {
-        self.begin(py, tracer, arguments, named)
-            .map_err(|error| report(py, "a decorated call is not traced", error))
-            .ok()
+        let tracer = tracer.cast_exact::<Tracer>().ok()?;
+        self.begin(py, tracer, arguments, named).unwrap_or_else(|error| {
+            report(py, "a decorated call is not traced", error);
+            None
+        })
     }
 }
 
@@ -86,30 +112,49 @@ impl Operation {
         tracer: &Bound<'_, Tracer>,
         arguments: &Bound<'_, PyTuple>,
         named: &Bound<'_, PyDict>,
-    ) -> PyResult<Call> {
+    ) -> PyResult<Option<Call>> {
         let runtime = Runtime::current(py)?;
         let above = runtime.get(py)?;
-        let attributes = self.attributes.as_ref().map(|some| some.clone_ref(py));
+        let object = self.guard.as_ref().and_then(|_| arguments.get_item(0).ok());
+        if let (Some(guard), Some(object)) = (&self.guard, &object)
+            && let Ok(context) = above.cast::<PyDict>()
+            && context.get_item(guard)?.is_some_and(|inside| inside.is(object))
+        {
+            return Ok(None);
+        }
         let request = Request {
-            attributes,
+            attributes: Some(self.attributes.clone_ref(py)),
             record_exception: true,
             set_status_on_exception: true,
             ..Request::default()
         };
         let span = start_named(tracer, &request, &self.name, parent_in(py, &above)?)?;
-        if self.records_input.load(Relaxed)
-            && let Ok(span) = span.cast_exact::<Span>()
-        {
-            self.record_input(py, span.get(), arguments, named);
+        let mut records_output = false;
+        if let Ok(span) = span.cast_exact::<Span>() {
+            let own = span.get();
+            let records = own.record(|recording| {
+                for (key, value) in &self.inherited {
+                    recording.inherit(key, ValueRef::String(value));
+                }
+                (recording.records(self.input), recording.records(self.output))
+            });
+            let (records_input, records_result) = records.unwrap_or_default();
+            records_output = records_result && self.keeps_output;
+            if records_input {
+                self.record_input(py, own, arguments, named);
+            }
         }
         let context = with_span(py, &above, &span)?;
-        let attached = runtime.attach_context(py, &context)?;
-        Ok(Call {
+        if let (Some(guard), Some(object)) = (&self.guard, object) {
+            context.cast::<PyDict>()?.set_item(guard, object)?;
+        }
+        let attached = Some(runtime.attach_context(py, &context)?);
+        Ok(Some(Call {
             span: span.unbind(),
             context: context.unbind(),
-            attached: Mutex::new(Some(attached)),
-            records_output: self.records_output.load(Relaxed),
-        })
+            attached: Mutex::new(attached),
+            records_output,
+        }))
     }
 
     fn record_input(
@@ -125,10 +170,18 @@ impl Operation {
         let known = names.zip(arguments.iter()).skip(skipped);
         let n_known = self.parameters.len().min(arguments.len());
         let rest = arguments.get_slice(n_known.max(skipped), arguments.len());
-        let rest =
-            (!rest.is_empty()).then(|| (PyString::new(py, "*args").into_any(), rest.into_any()));
-        json::put_object(&mut out, known.chain(rest).chain(named.iter()), 0);
+        let rest = (!rest.is_empty())
+            .then(|| (self.rest.bind(py).clone().into_any(), rest.into_any()));
+        let all = known.chain(rest).chain(named.iter());
+        json::put_object(&mut out, all.filter(|(name, _)| !self.skips(name)), 0);
         record_content(span, "input", &out);
+    }
+
+    fn skips(&self, name: &Bound<'_, PyAny>) -> bool {
+        !self.skip.is_empty()
+            && name.cast::<PyString>().is_ok_and(|name| {
+                with_key(name, |name| self.skip.iter().any(|skipped| skipped == name))
+            })
     }
 }
 
@@ -149,11 +202,6 @@ impl Call {
     #[getter]
     fn span(&self, py: Python<'_>) -> Py<PyAny> {
         self.span.clone_ref(py)
-    }
-
-    /// Whether anything that is recorded goes anywhere.
-    fn is_recording(&self, py: Python<'_>) -> bool {
-        self.span.bind(py).cast_exact::<Span>().is_ok_and(|span| span.get().is_open())
     }
 
     #[getter]

@@ -81,6 +81,38 @@ pub(crate) struct Provider {
     pub decide: Decide,
     /// Makes ids, where a user's own class does.
     pub ids: Option<Py<PyAny>>,
+    /// Asked for local roots, if there is one.
+    custom_sampler: Mutex<Option<Py<PyAny>>>,
+    has_custom_sampler: AtomicBool,
+}
+
+impl Provider {
+    /// The provider of a recorder that decides about sampling itself.
+    pub fn of(
+        recorder: Arc<Recorder>,
+        processors: Py<Processors>,
+        custom_sampler: Option<Py<PyAny>>,
+    ) -> Self {
+        Provider {
+            recorder,
+            exports: true,
+            processors,
+            decide: Decide::Recorder,
+            ids: None,
+            has_custom_sampler: custom_sampler.is_some().into(),
+            custom_sampler: Mutex::new(custom_sampler),
+        }
+    }
+
+    /// The sampler that is asked for local roots.
+    #[inline]
+    pub fn custom_sampler<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        if !self.has_custom_sampler.load(Relaxed) {
+            return None;
+        }
+        let sampler = self.custom_sampler.lock().unwrap_or_else(PoisonError::into_inner);
+        sampler.as_ref().map(|sampler| sampler.bind(py).clone())
+    }
 }
 
 #[pymethods]
@@ -125,7 +157,8 @@ impl Provider {
         if let Some(bytes) = queue_bytes {
             settings.queue_bytes = bytes;
         }
-        Ok(Provider { recorder: Recorder::new(settings), exports, processors, decide, ids })
+        let recorder = Recorder::new(settings);
+        Ok(Provider { exports, decide, ids, ..Provider::of(recorder, processors, None) })
     }
 
     /// Waits until what has ended is delivered. Other Python threads go on meanwhile.
@@ -139,11 +172,13 @@ impl Provider {
         py.detach(|| self.recorder.shutdown(timeout))
     }
 
-    /// Changes which part of new traces is recorded.
-    fn set_rate(&self, rate: f64) -> PyResult<()> {
-        let rate = Rate::new(rate).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        self.recorder.set_sampling(Sampling::Rate(rate));
-        Ok(())
+    /// Has another sampler asked for local roots from now on, or none.
+    fn set_custom_sampler(&self, sampler: Option<Py<PyAny>>) {
+        let mut own = self.custom_sampler.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_custom_sampler.store(sampler.is_some(), Relaxed);
+        let old = std::mem::replace(&mut *own, sampler);
+        drop(own);
+        drop(old);
     }
 
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

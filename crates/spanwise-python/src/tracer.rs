@@ -1,10 +1,12 @@
 //! Starting spans.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use pyo3::intern;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 use spanwise::{Context, Recording, Sampling, ScopeId, Start, Started};
 use spanwise_model::propagate::{TraceFlags, TraceState};
 use spanwise_model::sampling::Randomness;
@@ -191,7 +193,16 @@ pub(crate) fn start_named<'py>(
     let mut attributes = request.attributes.as_ref().map(|some| some.clone_ref(py));
     let provider = own.provider.bind(py).get();
     let is_usual = matches!(provider.decide, Decide::Recorder) && provider.ids.is_none();
-    let started = if is_usual {
+    let custom = provider.custom_sampler(py).filter(|_| parent.is_none());
+    let started = if let Some(sampler) = custom
+        && let Some(context) = ask_custom(&sampler, request, name)
+    {
+        if context.is_sampled() {
+            Started::Recording(provider.recorder.start_as(&start, context, None))
+        } else {
+            Started::Unsampled(context)
+        }
+    } else if is_usual {
         provider.recorder.start(&start, parent.as_ref())
     } else {
         let decision = decide(py, provider, request, parent.as_ref())?;
@@ -213,9 +224,11 @@ pub(crate) fn start_named<'py>(
     let span = Span::new(recording, parent, tracer.clone().unbind(), request);
     let span = Bound::new(py, span)?.into_any();
     if let Some(processors) = provider.processors.bind(py).get().any(py) {
-        let context = request.context.as_ref().map(|context| context.bind(py));
+        let named = PyDict::new(py);
+        named.set_item(intern!(py, "parent_context"), request.context.as_ref())?;
         for processor in processors {
-            if let Err(error) = processor.call_method1("on_start", (&span, context)) {
+            let started = processor.call_method(intern!(py, "on_start"), (&span,), Some(&named));
+            if let Err(error) = started {
                 report(py, "a span processor raised in on_start", error);
             }
         }
@@ -322,6 +335,32 @@ fn decide(
     };
     let context = context.sampled(keeps);
     Ok(Decision { context, is_recording: keeps, attributes: attributes() })
+}
+
+/// Asks a user's sampler about a new trace. `None` if it failed: then the rate decides.
+#[cold]
+fn ask_custom(sampler: &Bound<'_, PyAny>, request: &Request, name: &str) -> Option<Context> {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let py = sampler.py();
+    let context = Context::new_root();
+    let asked = (|| {
+        let span_context = api(py)?.to_span_context(py, &context)?;
+        let attributes = match &request.attributes {
+            Some(attributes) => attributes.bind(py).clone(),
+            None => PyDict::new(py).into_any(),
+        };
+        let answer = sampler.call_method1("should_sample", (span_context, name, attributes))?;
+        answer.is_truthy()
+    })();
+    match asked {
+        Ok(sampled) => Some(context.sampled(sampled)),
+        Err(error) => {
+            if !WARNED.swap(true, Relaxed) {
+                report(py, "the custom sampler raised; the rate decides instead", error);
+            }
+            None
+        }
+    }
 }
 
 fn make_ids(generator: &Bound<'_, PyAny>, context: &mut Context, is_root: bool) -> PyResult<()> {
