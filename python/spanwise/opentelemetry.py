@@ -122,7 +122,8 @@ class TracerProvider(trace.TracerProvider):
     def _make_core(self, processors: SpanProcessors, exporters: Sequence[Any]) -> _core.Provider:
         limits = self._span_limits
         decide, rate, sampler = describe_sampler(self._sampler)
-        attributes = dict(self._resource.attributes) if self._resource is not None else {}
+        attributes = getattr(self._resource, "attributes", None)
+        attributes = dict(attributes) if isinstance(attributes, Mapping) else {}
         return _core.Provider(
             processors,
             (
@@ -180,7 +181,7 @@ class TracerProvider(trace.TracerProvider):
             tracer = self._tracers.get(scope)
             if tracer is None:
                 tracer = _core.Tracer(
-                    self._core, self, scope, str(instrumenting_module_name), version, schema_url, attributes
+                    self._core, self, scope, str(instrumenting_module_name), str(version), schema_url, attributes
                 )
                 self._tracers[scope] = tracer
                 self._configure(tracer, scope)

@@ -68,10 +68,8 @@ impl Operation {
             "task" => (Class::FunctionInput, Class::FunctionOutput),
             _ => (Class::UserInput, Class::FunctionOutput),
         };
-        let inherited: PyResult<Vec<(String, String)>> = inherited
-            .iter()
-            .map(|(key, value)| Ok((key.extract()?, value.extract()?)))
-            .collect();
+        let inherited: PyResult<Vec<(String, String)>> =
+            inherited.iter().map(|(key, value)| Ok((key.extract()?, value.extract()?))).collect();
         let inherited = inherited?;
         Ok(Operation {
             name,
@@ -170,8 +168,8 @@ impl Operation {
         let known = names.zip(arguments.iter()).skip(skipped);
         let n_known = self.parameters.len().min(arguments.len());
         let rest = arguments.get_slice(n_known.max(skipped), arguments.len());
-        let rest = (!rest.is_empty())
-            .then(|| (self.rest.bind(py).clone().into_any(), rest.into_any()));
+        let rest =
+            (!rest.is_empty()).then(|| (self.rest.bind(py).clone().into_any(), rest.into_any()));
         let all = known.chain(rest).chain(named.iter());
         json::put_object(&mut out, all.filter(|(name, _)| !self.skips(name)), 0);
         record_content(span, "input", &out);
