@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,74 @@ def test_rust_exporter(server: Server, protocol: str) -> None:
     assert [event[1] for event in spans["charge"]["events"]] == ["declined"]
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", "http/json"])
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_own_sdk(server: Server, protocol: str, compression: str) -> None:
+    endpoint = f"http://{server.otlp_grpc}" if protocol == "grpc" else server.otlp_http
+    ran = run_own_sdk(
+        SPANWISE_ENDPOINT=endpoint, SPANWISE_OTLP_PROTOCOL=protocol, SPANWISE_OTLP_COMPRESSION=compression
+    )
+    said = json.loads(ran.stdout)
+    assert (said["delivered"], said["exported"], said["dropped"]) == (True, 2, 0)
+    spans = {span["name"]: span for span in otlp.normal_spans(server.api.trace_otlp(said["trace_id"]))}
+    assert spans.keys() == {"order", "charge"}
+    order, charge = spans["order"], spans["charge"]
+    assert charge["parent_span_id"] == order["span_id"]
+    assert charge["attributes"] == {
+        "amount": ["double", "12.5"],
+        "items": ["int", 3],
+        "text": ["stringValue", "Grüße, 世界 🌍"],
+    }
+    assert charge["status"] == [2, "card declined"]
+    assert charge["resource"]["service.name"] == ["stringValue", "rust-shop"]
+    assert charge["resource"]["telemetry.sdk.name"] == ["stringValue", "spanwise"]
+
+
+def test_own_sdk_in_a_burst(server: Server) -> None:
+    said = json.loads(run_own_sdk("25000", SPANWISE_ENDPOINT=server.otlp_http).stdout)
+    assert (said["delivered"], said["exported"], said["dropped"]) == (True, 50_000, 0)
+    assert server.api.has_trace(said["trace_id"])
+
+
+def test_own_sdk_notices_that_a_receiver_speaks_grpc(server: Server) -> None:
+    said = json.loads(run_own_sdk(SPANWISE_ENDPOINT=server.otlp_grpc, SPANWISE_OTLP_PROTOCOL="http").stdout)
+    assert (said["delivered"], said["exported"], said["dropped"]) == (False, 0, 2)
+
+
+def test_own_sdk_ends_in_time_when_nobody_listens() -> None:
+    started = time.monotonic()
+    said = json.loads(run_own_sdk("10", timeout=45, SPANWISE_ENDPOINT="http://127.0.0.1:9").stdout)
+    # The program itself waits five seconds for its flush; the rest is the end of the process.
+    assert time.monotonic() - started < 5 + 10
+    assert (said["delivered"], said["exported"]) == (False, 0)
+    assert said["dropped"] + said["waiting"] == 20
+
+
+def test_own_sdk_for_people_and_for_machines() -> None:
+    ran = run_own_sdk(SPANWISE_TRACE_EXPORTER="console,log")
+    assert len(ran.stdout.splitlines()) == 1, "exporters leave standard output alone"
+    lines = [line for line in ran.stderr.splitlines() if not line.startswith("{")]
+    assert [line.split(" (")[0] for line in lines] == ["order", "  charge"]
+    assert "error: card declined" in lines[1]
+    records = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("{")]
+    assert [record["name"] for record in records] == ["charge", "order"]
+    assert records[0]["level"] == "error"
+    assert records[0]["message"] == "card declined"
+    assert records[0]["attributes"]["items"] == 3
+    assert records[0]["parent_span_id"] == records[1]["span_id"]
+
+
+def run_own_sdk(*arguments: str, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the example of the Rust SDK with these environment variables."""
+    program = own_sdk()
+    environment = {**os.environ, **variables}
+    ran = subprocess.run(
+        [program, *arguments], env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    return ran
+
+
 @pytest.mark.parametrize("forward", ["grpc", "http"])
 @pytest.mark.parametrize("receive", ["grpc", "http"])
 def test_collector_in_between(server: Server, tmp_path: Path, receive: str, forward: str) -> None:
@@ -167,13 +237,22 @@ def run_client(command: list[str | Path], cwd: Path = E2E) -> dict[str, Any]:
 
 def rust_exporter() -> Path:
     """The client in rust-exporter/: the one that was built together with the server, else built now."""
-    beside = binary().with_name("rust-exporter")
+    return built(binary().with_name("rust-exporter"), "-p", "rust-exporter")
+
+
+def own_sdk() -> Path:
+    """The example of the SDK, likewise."""
+    return built(binary().parent / "examples/export", "-p", "spanwise", "--example", "export")
+
+
+def built(beside: Path, *what: str) -> Path:
+    """A program of this workspace: the one that is there, else one that is built now."""
     if beside.exists():
         return beside
-    command = ["cargo", "build", "--quiet", "-p", "rust-exporter", "--message-format=json"]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    executables = [json.loads(line).get("executable") for line in built.stdout.splitlines()]
+    command = ["cargo", "build", "--quiet", *what, "--message-format=json"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    executables = [json.loads(line).get("executable") for line in ran.stdout.splitlines()]
     return Path(next(path for path in executables if path))
 
 

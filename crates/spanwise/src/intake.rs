@@ -42,6 +42,11 @@ impl Chunk {
         self.content.as_ref()
     }
 
+    /// For spans that end while this content is allowed.
+    pub fn under(content: Arc<Content>) -> Self {
+        Chunk { content: Some(content), ..Chunk::default() }
+    }
+
     /// Adds a span that `write` writes.
     #[inline]
     pub fn push(&mut self, scope: ScopeId, write: impl FnOnce(&mut Vec<u8>)) {
@@ -105,6 +110,7 @@ pub(crate) struct Intake {
     /// Whether the recorder's thread sleeps without a time to wake up at.
     asleep: AtomicBool,
     queue_bytes: usize,
+    content_version: AtomicU64,
     pub counts: Counts,
     /// What waits in tails.
     pub held: Held,
@@ -167,10 +173,21 @@ impl Intake {
             stopping: Condvar::new(),
             asleep: AtomicBool::new(true),
             queue_bytes,
+            content_version: AtomicU64::new(0),
             counts: Counts::default(),
             held: Held::default(),
             lanes: OnceLock::new(),
         }
+    }
+
+    /// What content is allowed now.
+    pub fn content(&self) -> Arc<Content> {
+        Arc::clone(&lock(&self.queue).content)
+    }
+
+    /// Changes with what content is allowed.
+    pub fn content_version(&self) -> u64 {
+        self.content_version.load(Relaxed)
     }
 
     pub fn queue_bytes(&self) -> usize {
@@ -306,6 +323,7 @@ impl Intake {
         queue.bytes += ended.iter().map(Chunk::len).sum::<usize>();
         queue.full.extend(ended);
         let old = std::mem::replace(&mut queue.content, content);
+        self.content_version.fetch_add(1, Relaxed);
         for chunk in &mut queue.full {
             chunk.content.get_or_insert_with(|| Arc::clone(&old));
         }

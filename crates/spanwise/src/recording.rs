@@ -327,9 +327,11 @@ impl Recording {
         intake: &Intake,
         anchor: &fastant::Anchor,
         end: Stamp,
-    ) -> Option<Chunk> {
+    ) -> Vec<Chunk> {
         let shared = self.context.shared.clone();
-        let tail = shared.as_ref()?.tail.as_ref()?;
+        let Some(tail) = shared.as_ref().and_then(|shared| shared.tail.as_ref()) else {
+            return Vec::new();
+        };
         let (start, end) = (self.start.unix_nanos(anchor), end.unix_nanos(anchor));
         let name = std::mem::take(&mut self.name);
         let ended = Ended {

@@ -22,7 +22,11 @@ pub(crate) struct Tail {
 
 #[derive(Default)]
 struct State {
+    /// Spans that ended while other content was allowed.
+    older: Vec<Chunk>,
     waiting: Chunk,
+    /// With which rules about content what is waiting has ended.
+    version: u64,
     has_error: bool,
     high_priority: Option<Rate>,
     is_kept: Option<bool>,
@@ -56,12 +60,13 @@ impl Tail {
         scope: ScopeId,
         span: &Ended<'_>,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Option<Chunk> {
+    ) -> Vec<Chunk> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.is_kept == Some(false) {
             intake.counts.sampled_out.fetch_add(1, Relaxed);
-            return None;
+            return Vec::new();
         }
+        state.follow_rules(intake);
         let before = state.waiting.len();
         state.waiting.push(scope, write);
         state.has_error |= span.failed;
@@ -87,14 +92,30 @@ impl Tail {
         } else if state.waiting.len() > LONGEST || held > intake.queue_bytes() {
             state.is_kept = Some(true);
         }
-        let is_kept = state.is_kept?;
-        let chunk = std::mem::take(&mut state.waiting);
-        intake.held.bytes.fetch_sub(chunk.len(), Relaxed);
-        intake.held.spans.fetch_sub(chunk.n_spans(), Relaxed);
+        let Some(is_kept) = state.is_kept else { return Vec::new() };
+        let mut chunks = std::mem::take(&mut state.older);
+        chunks.push(std::mem::take(&mut state.waiting));
+        let n_spans: usize = chunks.iter().map(Chunk::n_spans).sum();
+        intake.held.bytes.fetch_sub(chunks.iter().map(Chunk::len).sum(), Relaxed);
+        intake.held.spans.fetch_sub(n_spans, Relaxed);
         if !is_kept {
-            intake.counts.sampled_out.fetch_add(chunk.n_spans() as u64, Relaxed);
+            intake.counts.sampled_out.fetch_add(n_spans as u64, Relaxed);
+            chunks.clear();
         }
-        is_kept.then_some(chunk)
+        chunks
+    }
+}
+
+impl State {
+    /// The next span goes under the rules about content that are in force as it ends.
+    fn follow_rules(&mut self, intake: &Intake) {
+        let version = intake.content_version();
+        let is_empty = self.waiting.n_spans() == 0;
+        if is_empty || self.version != version {
+            let before = std::mem::replace(&mut self.waiting, Chunk::under(intake.content()));
+            self.older.extend((!is_empty).then_some(before));
+            self.version = version;
+        }
     }
 }
 

@@ -290,11 +290,12 @@ impl Place {
     #[cold]
     fn end_in_tail(&mut self, recording: &mut Recording, end: Stamp) -> bool {
         self.anchor = Anchor::new();
-        let Some(chunk) = recording.end_in_tail(&self.intake, &self.anchor, end) else {
-            return false;
-        };
-        self.intake.submit(chunk);
-        true
+        let chunks = recording.end_in_tail(&self.intake, &self.anchor, end);
+        let is_due = !chunks.is_empty();
+        for chunk in chunks {
+            self.intake.submit(chunk);
+        }
+        is_due
     }
 }
 

@@ -93,6 +93,11 @@ impl Client {
         let mut answer = answer.map_err(|error| self.failed(&described(&error)))?;
         let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
         let status = answer.status();
+        if is_grpc(answer.headers()) {
+            // Such servers say 200 to everything and mean something else.
+            let reason = format!("{}: this receiver speaks gRPC (otlp_protocol)", self.place());
+            return Err(Failure::Other(ExportError::never(reason)));
+        }
         if status.is_success() {
             // The receiver took it, even if the rest of what it said got lost.
             return Ok(body.unwrap_or_default());
@@ -129,6 +134,11 @@ impl Client {
 }
 
 const USER_AGENT: &str = concat!("spanwise/", env!("CARGO_PKG_VERSION"));
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
 
 /// Scheme, host and port.
 pub(crate) fn place(url: &Uri) -> String {

@@ -47,24 +47,24 @@ fn deliver(answers: Vec<Answer>) -> (Receiver, Arc<Recorder>, bool) {
 
 #[test]
 fn what_may_pass_is_tried_again() {
-    let answers = vec![
+    let answers = [
         Answer::Http("429 Too Many Requests", "retry-after: 0\r\n", Vec::new()),
-        Answer::Http(
-            "503 Unavailable",
-            "retry-after: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
-            Vec::new(),
-        ),
+        Answer::Http("503 Gone", "retry-after: Sun, 06 Nov 1994 08:49:37 GMT\r\n", Vec::new()),
+        Answer::status("502 Bad Gateway"),
         Answer::Reset,
         Answer::Raw(b"HTTP/1.1 200"),
         Answer::Raw(b"220 smtp.example.org ESMTP\r\n\r\n"),
     ];
-    let (receiver, recorder, delivered) = deliver(answers);
-    assert!(delivered);
-    assert_eq!(receiver.requests(6).len(), 6);
-    let metrics = recorder.metrics();
-    assert_eq!((metrics.spans_exported, metrics.export_errors), (10, 5));
-    let first = &receiver.requests(6)[0];
-    assert_eq!(decode_traces(first.body.clone().into()).unwrap().spans.len(), 10);
+    for answer in answers {
+        let (receiver, recorder, delivered) = deliver(vec![answer.clone()]);
+        assert!(delivered, "{answer:?}");
+        let requests = receiver.requests(2);
+        assert_eq!(requests.len(), 2, "{answer:?}");
+        let metrics = recorder.metrics();
+        assert_eq!((metrics.spans_exported, metrics.export_errors), (10, 1));
+        let body = requests[1].body.clone();
+        assert_eq!(decode_traces(body.into()).unwrap().spans.len(), 10);
+    }
 }
 
 #[test]
@@ -233,6 +233,33 @@ fn content_is_removed_by_the_rules_in_force_when_the_span_ended() {
         .collect();
     let input = Some("ask ada@example.org".to_owned());
     assert_eq!(inputs, [input.clone(), None, input]);
+}
+
+#[test]
+fn the_same_rules_hold_while_a_trace_waits_to_be_kept() {
+    let sink = Sink::default();
+    let mut settings = sink.settings();
+    let mut config = Config::new("shop");
+    config.set("error_sampling_rate", 1.0).unwrap();
+    settings.sampling = config.settings().unwrap().sampling;
+    let recorder = Recorder::new(settings);
+    let start = |parent: Option<&spanwise::Context>| {
+        let Started::Recording(mut span) = recorder.start(&Start::named("work"), parent) else {
+            panic!("everything is sampled");
+        };
+        span.set("input.value", ValueRef::String("text"));
+        span
+    };
+    let root = start(None);
+    let context = root.context().clone();
+    recorder.set_content(ContentPolicy { content: false, ..ContentPolicy::default() });
+    Recorder::end(start(Some(&context)), None);
+    recorder.set_content(ContentPolicy::default());
+    Recorder::end(start(Some(&context)), None);
+    Recorder::end(root, None);
+    assert!(recorder.flush(PATIENCE));
+    let inputs = sink.spans().into_iter().map(|span| span.attributes.str("input.value").is_some());
+    assert_eq!(inputs.collect::<Vec<_>>(), [false, true, true]);
 }
 
 #[test]

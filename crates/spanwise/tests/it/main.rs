@@ -5,6 +5,8 @@
 mod export_config;
 mod export_faults;
 mod export_formats;
+#[cfg(feature = "grpc")]
+mod export_grpc;
 mod function;
 mod genai;
 #[cfg(feature = "opentelemetry")]
