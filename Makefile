@@ -1,6 +1,6 @@
 # Thin on purpose: every target is one script. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo python test check crash bench bench-full bench-ui
+.PHONY: help run demo python test check test-otel-suites bench-python crash bench bench-full bench-ui
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -19,6 +19,12 @@ test: ## everything CI runs: checks, Rust, Python, UI, browser, real clients
 
 check: ## formatting, lints, types and licences only
 	@scripts/test check
+
+test-otel-suites: ## OpenTelemetry's own Python test suites against our provider
+	@scripts/test-otel-suites $(ARGS)
+
+bench-python: ## spans and decorators in Python beside their peers
+	@scripts/bench-python $(ARGS)
 
 crash: ## kill -9 the server 200 times under load and audit what it acknowledged
 	@scripts/crash $(ARGS)

@@ -92,7 +92,8 @@ def check(tally: Tally) -> None:
     config = ["--config", E2E / "pyproject.toml"]
     run(tally, "ruff format", [python(), "-m", "ruff", "format", "--check", *config, *files])
     run(tally, "ruff", [python(), "-m", "ruff", "check", "--quiet", *config, *files])
-    run(tally, "pyright", [python(), "-m", "pyright", "--pythonpath", python(), "-p", E2E])
+    for project in (E2E, ROOT / "pyproject.toml"):
+        run(tally, "pyright", [python(), "-m", "pyright", "--pythonpath", python(), "-p", project])
 
 
 def installed_cargo_deny(tally: Tally) -> str | Path | None:
