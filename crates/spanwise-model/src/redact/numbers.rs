@@ -3,7 +3,7 @@
 //! Every detector is asked at the start of a run of digits and looks at its length and its
 //! neighbours first, so that the many numbers of a JSON text cost little.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 use std::ops::Range;
 
 use super::context::Topic;
