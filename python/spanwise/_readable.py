@@ -35,10 +35,24 @@ def complete_classes() -> None:
         setattr(_core.Tracer, name, property(of_provider(name)))
     _core.Tracer._is_enabled = lambda tracer: "start_span" not in tracer.__dict__  # type: ignore[attr-defined]
     _core.Tracer.span_processor = property(of_provider("_active_span_processor"))
+    _core.Tracer.start_span = start_span  # type: ignore[method-assign,assignment]
     trace.Span.register(_core.Span)
     trace.Span.register(_core.UnsampledSpan)
     trace.NonRecordingSpan.register(_core.UnsampledSpan)
     trace.Tracer.register(_core.Tracer)
+
+
+native_start_span: Any = _core.Tracer.start_span
+
+
+def start_span(tracer: Any, *arguments: Any, **named: Any) -> trace.Span:
+    """Starts a span that is not made current.
+
+    OpenInference's tracers call this function of the class with a proxy in place of the tracer.
+    """
+    while type(tracer) is not _core.Tracer:
+        tracer = tracer.__wrapped__
+    return native_start_span(tracer, *arguments, **named)
 
 
 def set_enabled(tracer: Any, enabled: bool) -> None:
@@ -49,14 +63,11 @@ def set_enabled(tracer: Any, enabled: bool) -> None:
     if enabled:
         return
 
-    def start_span(name: str, context: Any = None, *_: Any, **__: Any) -> trace.Span:
+    def pass_on(name: str, context: Any = None, *_: Any, **__: Any) -> trace.Span:
         return trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
 
-    def start_as_current_span(name: str, context: Any = None, *_: Any, **__: Any) -> Any:
-        return trace.use_span(start_span(name, context))
-
-    overridden["start_span"] = start_span
-    overridden["start_as_current_span"] = start_as_current_span
+    overridden["start_span"] = pass_on
+    overridden["start_as_current_span"] = lambda *arguments, **named: trace.use_span(pass_on(*arguments, **named))
 
 
 def reader(name: str) -> Callable[[Any], Any]:

@@ -1,0 +1,126 @@
+"""Frameworks without code: what is installed is traced below the decorators."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from opentelemetry import propagate, trace
+from opentelemetry.trace import SpanKind
+
+from conftest import Sink, attributes
+from spanwise import Spanwise, workflow
+from spanwise._instrument import KeepFromProviders, is_provider
+
+openai = pytest.importorskip("openai")
+pytest.importorskip("openinference.instrumentation.openai")
+
+ANSWER = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-4o-2024-08-06",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "rain"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 13},
+}
+
+
+class Model:
+    """A model's HTTP API, and what it was sent."""
+
+    def __init__(self) -> None:
+        requests: list[dict[str, str]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                requests.append({name.lower(): value for name, value in self.headers.items()})
+                body = json.dumps(ANSWER).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None: ...
+
+        self.requests = requests
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    made = Model()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    made.thread.join()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    made = Sink()
+    with Spanwise.init("test", exporter=made, trace_exporter="none"):
+        yield made
+
+
+def test_a_models_call_is_below_the_workflow(model: Model, sink: Sink) -> None:
+    @workflow
+    def chat(question: str) -> str:
+        with openai.OpenAI(base_url=model.url, api_key="k") as client:
+            answer = client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": question}])
+        return answer.choices[0].message.content
+
+    assert chat("What is the weather?") == "rain"
+    running = Spanwise.init()
+    assert running.flush()
+    spans = {span.span_id: span for span in sink.spans}
+    root = next(span for span in spans.values() if span.name == "workflow.chat")
+    call = next(span for span in spans.values() if attributes(span).get("openinference.span.kind") == "LLM")
+    assert call.parent_span_id == root.span_id
+    recorded = attributes(call)
+    assert recorded["llm.token_count.total"] == 13
+    assert recorded["llm.input_messages.0.message.content"] == "What is the weather?"
+    assert recorded["llm.output_messages.0.message.content"] == "rain"
+
+
+def test_context_is_kept_from_providers_and_given_to_everybody_else(sink: Sink) -> None:
+    assert isinstance(propagate.get_global_textmap(), KeepFromProviders)
+    tracer = trace.get_tracer("t")
+    for url, carries in (
+        ("https://api.openai.com/v1/chat/completions", False),
+        ("https://me.openai.azure.com/openai", False),
+        ("https://gateway.internal/v1/chat/completions", True),
+    ):
+        with tracer.start_as_current_span("POST", kind=SpanKind.CLIENT, attributes={"http.url": url}):
+            headers: dict[str, str] = {}
+            propagate.inject(headers)
+        assert ("traceparent" in headers) is carries
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("api.anthropic.com", True),
+        ("europe-west1-aiplatform.googleapis.com", True),
+        ("bedrock-runtime.eu-west-1.amazonaws.com", True),
+        ("api.openai.com.example.org", False),
+        ("127.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_providers_are_known_by_their_hosts(host: str, expected: bool) -> None:
+    assert is_provider(host) is expected
+
+
+def test_what_is_not_known_cannot_be_instrumented() -> None:
+    with pytest.raises(ValueError, match="there are: openai"):
+        Spanwise.init("test", trace_exporter="none", instrument=["opnai"])
+    Spanwise.init("test", trace_exporter="none", instrument=False).shutdown()
