@@ -1,6 +1,6 @@
 # Thin on purpose: every target is one script. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo python test check test-otel-suites bench-python crash bench bench-full bench-ui
+.PHONY: help run demo python test check test-exporters test-otel-suites bench-python crash bench bench-full bench-ui
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -16,6 +16,9 @@ python: ## build the Python package in release mode and install it: make python 
 
 test: ## everything CI runs: checks, Rust, Python, UI, browser, real clients
 	@scripts/test
+
+test-exporters: ## send spans to a Zipkin server and to a Collector with receivers of other formats
+	@scripts/test-exporters $(ARGS)
 
 check: ## formatting, lints, types and licences only
 	@scripts/test check

@@ -1,5 +1,36 @@
 //! Tracing for LLM applications.
 //!
+//! ```
+//! use spanwise::Config;
+//!
+//! # fn main() -> Result<(), spanwise::ConfigError> {
+//! let _spanwise = spanwise::init(
+//!     Config::new("support-bot")
+//!         .endpoint("http://127.0.0.1:4318") // the default: a Spanwise server on this machine
+//!         .sampling_rate(1.0)
+//!         .redaction(true)
+//! #       .exporters(["none"]),
+//! )?;
+//!
+//! #[spanwise::workflow]
+//! fn answer(question: &str) -> String {
+//!     spanwise::span("retrieve").in_scope(|| {
+//!         spanwise::current().set("documents", 3);
+//!     });
+//!     format!("You asked: {question}")
+//! }
+//!
+//! answer("Where is my order?");
+//! // When `_spanwise` is dropped, what has ended is delivered, for five seconds at most.
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Options can also come from the environment: `SPANWISE_<OPTION>`, and the variables that
+//! OpenTelemetry defines ([`config`]). A mistake in them is an error of [`init`]; everything that
+//! goes wrong later is counted ([`Metrics`]) and logged with `tracing`, and never reaches the
+//! application.
+//!
 //! Read in this order: `span` (what an application holds), `recording` (a span while
 //! it is open), `thread` (what each thread keeps), `intake` and `worker` (how spans leave),
 //! `export` (where they go).

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use spanwise_model::wire::base64;
 use spanwise_model::wire::otlp::{decode_partial_success, decode_retry_delay, encode_traces};
@@ -273,9 +274,12 @@ fn encryption(tls: &Tls) -> Result<ClientConfig, String> {
     let builder = builder.with_root_certificates(roots);
     let mut config = match &tls.identity {
         None => builder.with_no_client_auth(),
-        Some(identity) => builder
-            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-            .map_err(|error| error.to_string())?,
+        Some(identity) => {
+            let key = PrivateKeyDer::from_pem_slice(&identity.key_pem);
+            let key = key.map_err(|error| error.to_string())?;
+            let config = builder.with_client_auth_cert(identity.chain.clone(), key);
+            config.map_err(|error| error.to_string())?
+        }
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)

@@ -18,8 +18,7 @@ pub(crate) struct Tls {
 /// A certificate with its key.
 pub(crate) struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
-    /// The key, and the same as it was read, as HTTP and gRPC want it.
-    pub key: PrivateKeyDer<'static>,
+    /// The key as it was read, which was checked.
     pub key_pem: Vec<u8>,
 }
 
@@ -47,7 +46,7 @@ impl Tls {
         key_pem: Vec<u8>,
     ) -> Result<Arc<Identity>, String> {
         match PrivateKeyDer::from_pem_slice(&key_pem) {
-            Ok(key) => Ok(Arc::new(Identity { chain, key, key_pem })),
+            Ok(_) => Ok(Arc::new(Identity { chain, key_pem })),
             Err(_) => Err("has no private key in it".to_owned()),
         }
     }
