@@ -1,7 +1,47 @@
 //! What an application says about its tracing: in code, by name, or in environment variables.
 //!
 //! Options have the same names in Rust and in Python. What is not said in code is looked for in
-//! `SPANWISE_<OPTION>`, then in the variables that OpenTelemetry, Datadog and AWS define.
+//! `SPANWISE_<OPTION>`, then in the variables that OpenTelemetry, Datadog and AWS define. A mistake
+//! is an error, except in numbers and switches of `OTEL_*` variables, which are ignored with a
+//! warning as OpenTelemetry wants it.
+//!
+//! | option | meaning |
+//! |---|---|
+//! | `app_name` | `service.name`; also `OTEL_SERVICE_NAME` |
+//! | `tracing_enabled` | whether there is tracing at all; also `OTEL_SDK_DISABLED` |
+//! | `environment` | `deployment.environment.name`; also `ENVIRONMENT`, `APP_ENV` |
+//! | `resource_attributes` | facts that go with every span; also `OTEL_RESOURCE_ATTRIBUTES` |
+//! | `opentelemetry_endpoint` | where spans go; also `SPANWISE_ENDPOINT`, `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` (used as it is), `OTLP_ENDPOINT` |
+//! | `api_key` | authenticates at the OTLP endpoint, as a bearer token |
+//! | `trace_exporter` | some of `otlp`, `jaeger`, `zipkin`, `datadog`, `xray`, `console`, `log`, `none`; inferred from the endpoint where it is not said; also `OTEL_TRACES_EXPORTER` |
+//! | `console_exporter` | a readable line for each span on standard error, beside the others |
+//! | `otlp_protocol` | `grpc`, `http/protobuf` or `http/json`; port 4317 is gRPC, everything else HTTP where it is not said |
+//! | `otlp_headers` | headers of every OTLP request, `name=value,…` in a variable |
+//! | `otlp_compression` | `gzip` or `none` |
+//! | `otlp_timeout_ms` | how long one request may take, 10 s |
+//! | `otlp_certificate` | PEM file of the authorities that are trusted instead of the system's |
+//! | `otlp_client_certificate`, `otlp_client_key` | PEM files by which this process identifies itself |
+//! | `jaeger_endpoint` | Jaeger's collector; without it the agent |
+//! | `jaeger_agent_host`, `jaeger_agent_port` | Jaeger's agent, `127.0.0.1:6831` |
+//! | `jaeger_service_name`, `zipkin_service_name` | `service.name` for that exporter alone |
+//! | `zipkin_endpoint` | Zipkin, `http://127.0.0.1:9411/api/v2/spans` |
+//! | `datadog_agent_url` | Datadog's agent, `http://127.0.0.1:8126`; also `DD_TRACE_AGENT_URL` |
+//! | `datadog_api_key` | without an agent: sends to Datadog itself; also `DD_API_KEY` |
+//! | `datadog_site`, `datadog_otlp_endpoint` | which Datadog, `datadoghq.com`; also `DD_SITE` |
+//! | `datadog_service`, `datadog_env` | what Datadog is told; also `DD_SERVICE`, `DD_ENV` |
+//! | `xray_daemon_address` | X-Ray's daemon, `127.0.0.1:2000`; also `AWS_XRAY_DAEMON_ADDRESS` |
+//! | `trace_sampling_rate` | the share of traces that is recorded, 0 to 1; also `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG` |
+//! | `environment_sampling_rates` | rates by `environment`, where no rate was set |
+//! | `error_sampling_rate`, `slow_request_sampling_rate`, `slow_request_threshold_ms`, `high_priority_operations`, `low_priority_operations` | intelligent sampling, as soon as one of them is set |
+//! | `trace_content` | whether content is recorded; `trace_user_inputs`, `trace_system_prompts`, `trace_llm_inputs`, `trace_llm_outputs` are its classes |
+//! | `trace_metadata_only` | no content, whatever the other switches say |
+//! | `trace_content_hashes`, `content_hash_key` | leaves hashes where content was removed, keyed with a key |
+//! | `content_redaction_enabled` | replaces secrets in everything that is recorded; `pii_redaction` and `financial_data_redaction` (on unless switched off), `custom_patterns`, `replacement_text` say what else, and with what |
+//! | `export_interval_ms`, `export_timeout_ms` | how often spans leave, 500; how long a batch is tried for, 60,000; also `OTEL_BSP_SCHEDULE_DELAY`, `OTEL_BSP_EXPORT_TIMEOUT` |
+//! | `shutdown_timeout_ms` | how long the end may take, 5,000 |
+//! | `queue_bytes` | memory for spans that wait, 32 MiB. OpenTelemetry's queues count spans; `OTEL_BSP_MAX_QUEUE_SIZE` and `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` have no effect |
+//! | `max_attributes`, `max_text_bytes`, `max_events`, `max_links`, `max_attributes_of_parts` | [`Limits`](crate::Limits); also `OTEL_*_LIMIT` |
+//! | `trace_debug` | tells that debugging was asked for; what happens is logged with `tracing` in any case |
 
 mod endpoint;
 mod environment;
@@ -25,7 +65,7 @@ use crate::sampler::Sampler;
 pub use crate::settings::MakeExporter;
 use crate::settings::Settings;
 
-/// The options of [`init`](crate::init). Whatever is not set has a sensible default.
+/// The options of [`init`](crate::init()). Whatever is not set has a sensible default.
 ///
 /// ```
 /// use spanwise::Config;
@@ -154,7 +194,7 @@ impl Config {
     }
 
     /// What a recorder is made of, for those who make one of their own instead of calling
-    /// [`init`](crate::init).
+    /// [`init`](crate::init()).
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         self.plan().map(|plan| plan.settings)
     }
@@ -196,5 +236,18 @@ impl std::fmt::Debug for Config {
     /// Names only: values may be secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config").field("said", &self.said.keys()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn every_option_is_documented() {
+        let documentation = include_str!("config.rs");
+        for option in Config::options() {
+            assert!(documentation.contains(&format!("`{option}`")), "{option}");
+        }
     }
 }

@@ -64,7 +64,7 @@ pub struct TraceConfig {
     pub debug: bool,
 }
 
-/// Starts tracing: from now on [`span`](crate::span) and everything that builds on it records.
+/// Starts tracing: from now on [`span`](crate::span()) and everything that builds on it records.
 ///
 /// A mistake in the options is an error at once; an endpoint that does not answer is none, now or
 /// later. A second call while tracing runs changes nothing and returns what runs.

@@ -27,7 +27,7 @@
 //! ```
 //!
 //! Options can also come from the environment: `SPANWISE_<OPTION>`, and the variables that
-//! OpenTelemetry defines ([`config`]). A mistake in them is an error of [`init`]; everything that
+//! OpenTelemetry defines ([`config`]). A mistake in them is an error of [`init()`]; everything that
 //! goes wrong later is counted ([`Metrics`]) and logged with `tracing`, and never reaches the
 //! application.
 //!
@@ -86,7 +86,7 @@ pub use span::{
 pub use spanwise_macros::{agent, task, tool, workflow};
 pub use value::ToValue;
 
-/// Makes this the recorder of [`span`] and of everything else that names none.
+/// Makes this the recorder of [`span()`] and of everything else that names none.
 pub fn set_default(recorder: Option<Arc<Recorder>>) {
     thread::set_default(recorder);
 }

@@ -84,7 +84,7 @@ impl State {
 
 /// Starts a span below the current one, or a new trace.
 ///
-/// Before [`init`](crate::init) it does nothing and costs next to nothing.
+/// Before [`init`](crate::init()) it does nothing and costs next to nothing.
 #[inline]
 pub fn span(name: &str) -> Span {
     start(&Start::named(name))

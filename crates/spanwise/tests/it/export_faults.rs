@@ -194,6 +194,7 @@ fn an_exporter_that_hangs_does_not_starve_the_others() {
     let mut settings = sink.settings();
     settings.exporters.push(Arc::new(|| Box::new(Stuck)));
     settings.queue_bytes = 1 << 20;
+    settings.export_every = Duration::from_millis(5);
     let recorder = Recorder::new(settings);
     for _ in 0..20 {
         record(&recorder, 1000);

@@ -6,7 +6,7 @@ use spanwise::{Config, Recorder, Start, Started};
 use spanwise_model::span::StatusCode;
 use spanwise_model::tree::tree_with_attributes;
 use spanwise_model::wire::datadog::{Tracer, decode_v04};
-use spanwise_model::wire::otlp::{decode_traces, decode_traces_json};
+use spanwise_model::wire::otlp::{ValueRef, decode_traces, decode_traces_json};
 use spanwise_model::wire::{jaeger, xray, zipkin};
 use spanwise_model::{Kind, Span};
 
@@ -26,27 +26,11 @@ fn record_order(recorder: &Arc<Recorder>) {
     let root = start("order", Kind::Server, None);
     let context = root.context().clone();
     let mut charge = start("charge", Kind::Client, Some(&context));
-    charge.set("card", "4".into_value());
-    charge.set("amount", 12.into_value());
+    charge.set("card", ValueRef::String("4"));
+    charge.set("amount", ValueRef::Int(12));
     charge.set_status(StatusCode::Error, "declined");
     Recorder::end(charge, end);
     Recorder::end(root, end);
-}
-
-trait IntoValue<'a> {
-    fn into_value(self) -> spanwise_model::wire::otlp::ValueRef<'a>;
-}
-
-impl<'a> IntoValue<'a> for &'a str {
-    fn into_value(self) -> spanwise_model::wire::otlp::ValueRef<'a> {
-        spanwise_model::wire::otlp::ValueRef::String(self)
-    }
-}
-
-impl IntoValue<'static> for i64 {
-    fn into_value(self) -> spanwise_model::wire::otlp::ValueRef<'static> {
-        spanwise_model::wire::otlp::ValueRef::Int(self)
-    }
 }
 
 /// Records an order with this configuration, and delivers it.
@@ -67,7 +51,7 @@ fn request(config: impl FnOnce(&Receiver) -> Config) -> Request {
     requests[0].clone()
 }
 
-/// The trees of the spans, without attributes of the resource.
+/// The trees of the spans.
 fn drawn(spans: &[Span]) -> String {
     tree_with_attributes(spans)
 }
@@ -195,6 +179,27 @@ fn datadog_itself_takes_otlp_with_a_key() {
     let spans = decode_traces(request.body.into()).unwrap().spans;
     assert_eq!(spans[0].resource.service(), "till");
     assert_eq!(drawn(&spans), ORDER);
+}
+
+#[test]
+fn new_relic_and_langtrace_get_otlp_where_and_how_they_document_it() {
+    let new_relic = request(|receiver| {
+        let mut config = Config::new("shop").endpoint(receiver.url()).header("api-key", "nr-1");
+        config.set("otlp_compression", "gzip").unwrap();
+        config
+    });
+    assert_eq!(new_relic.line, "POST /v1/traces HTTP/1.1");
+    assert_eq!(new_relic.header("api-key"), Some("nr-1"));
+    assert_eq!(new_relic.header("content-encoding"), Some("gzip"));
+    let langtrace = request(|receiver| {
+        Config::new("shop").endpoint(receiver.url() + "/api/trace").header("x-api-key", "lt-1")
+    });
+    assert_eq!(langtrace.line, "POST /api/trace HTTP/1.1");
+    assert_eq!(langtrace.header("x-api-key"), Some("lt-1"));
+    for request in [new_relic, langtrace] {
+        assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
+        assert_eq!(drawn(&decode_traces(request.content().into()).unwrap().spans), ORDER);
+    }
 }
 
 #[test]
