@@ -41,7 +41,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "litellm": ("openinference.instrumentation.litellm:LiteLLMInstrumentor",),
     "requests": ("opentelemetry.instrumentation.requests:RequestsInstrumentor",),
     "httpx": ("opentelemetry.instrumentation.httpx:HTTPXClientInstrumentor",),
-    "httpx2": ("opentelemetry.instrumentation.httpx2:HTTPXClientInstrumentor",),
+    "httpx2": ("opentelemetry.instrumentation.httpx:HTTPX2ClientInstrumentor",),
     "aiohttp": ("opentelemetry.instrumentation.aiohttp_client:AioHttpClientInstrumentor",),
 }
 # Hosts of model providers, and of everything below them.

@@ -18,6 +18,7 @@ from spanwise._instrument import KeepFromProviders, is_provider
 
 openai = pytest.importorskip("openai")
 pytest.importorskip("openinference.instrumentation.openai")
+pytest.importorskip("opentelemetry.instrumentation.httpx")
 
 ANSWER = {
     "id": "chatcmpl-1",
@@ -89,6 +90,9 @@ def test_a_models_call_is_below_the_workflow(model: Model, sink: Sink) -> None:
     assert recorded["llm.token_count.total"] == 13
     assert recorded["llm.input_messages.0.message.content"] == "What is the weather?"
     assert recorded["llm.output_messages.0.message.content"] == "rain"
+    # The HTTP library that the client brings is instrumented too, and tells the server who calls.
+    request = next(span for span in spans.values() if span.parent_span_id == call.span_id)
+    assert model.requests[0]["traceparent"].split("-")[1:3] == [request.trace_id.hex(), request.span_id.hex()]
 
 
 def test_context_is_kept_from_providers_and_given_to_everybody_else(sink: Sink) -> None:
