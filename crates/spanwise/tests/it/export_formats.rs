@@ -86,6 +86,39 @@ fn otlp_in_protobuf_is_the_default() {
 }
 
 #[test]
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn a_forked_child_is_another_instance() {
+    let receiver = Receiver::start([]);
+    let recorder = started(Config::new("shop").endpoint(receiver.url()));
+    record_order(&recorder);
+    assert!(recorder.flush(PATIENCE));
+    // SAFETY: the child uses nothing but this recorder, which is made for it, and ends at once.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        record_order(&recorder);
+        let delivered = recorder.flush(PATIENCE);
+        // SAFETY: ends the process without running what belongs to its parent.
+        unsafe { libc::_exit(i32::from(!delivered)) };
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours, and the status has a place.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    let resources = receiver.requests(2).into_iter().map(|request| {
+        let batch = decode_traces(request.body.into()).unwrap();
+        let attributes = &batch.spans[0].resource.attributes;
+        let instance = attributes.str("service.instance.id").unwrap().to_owned();
+        (attributes.get("process.pid").unwrap().clone(), instance)
+    });
+    let [parents, childs] = &resources.collect::<Vec<_>>()[..] else { panic!("two requests") };
+    assert_eq!(childs.0, i64::from(child).into());
+    assert_ne!(parents.0, childs.0);
+    assert_ne!(parents.1, childs.1);
+}
+
+#[test]
 fn otlp_in_json_and_compressed_is_an_option() {
     let request = request(|receiver| {
         let mut config = Config::new("shop").endpoint(receiver.url() + "/base/");
