@@ -18,8 +18,6 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.trace import NonRecordingSpan
-
-from conftest import Sink, attributes
 from spanwise import Spanwise, agent, task, tool, workflow
 from spanwise.tracing import (
     CustomSampler,
@@ -29,6 +27,8 @@ from spanwise.tracing import (
     get_tracer,
     get_tracing_metrics,
 )
+
+from conftest import Sink, attributes
 
 
 class Started:
