@@ -420,6 +420,34 @@ def test_processes_of_a_pool_deliver(receiver: Receiver, init: Init) -> None:
     assert sorted(receiver.names).count("workflow.chat") >= 1
 
 
+def test_opentelemetry_instrument_works_through_our_distro(receiver: Receiver) -> None:
+    pytest.importorskip("opentelemetry.instrumentation.auto_instrumentation")
+    run = "import sys; from opentelemetry.instrumentation.auto_instrumentation import run; sys.exit(run())"
+    script = "from opentelemetry import trace; trace.get_tracer('t').start_span('automatic').end()"
+    environment = {
+        **os.environ,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        "OTEL_SERVICE_NAME": "by-environment",
+        "OTEL_PYTHON_DISTRO": "spanwise",
+        "OTEL_PYTHON_CONFIGURATOR": "spanwise",
+    }
+    subprocess.run([sys.executable, "-c", run, sys.executable, "-c", script], env=environment, timeout=60, check=True)
+    assert receiver.names == ["automatic"]
+    request = ExportTraceServiceRequest.FromString(receiver.requests[0][2])
+    assert attributes(request.resource_spans[0].resource)["service.name"] == "by-environment"
+
+
+def test_the_provider_can_be_chosen_by_environment() -> None:
+    script = """
+from opentelemetry import trace
+from spanwise.opentelemetry import TracerProvider
+assert isinstance(trace.get_tracer_provider(), TracerProvider)
+assert trace.get_tracer("t").start_span("s").is_recording()
+"""
+    environment = {**os.environ, "OTEL_PYTHON_TRACER_PROVIDER": "spanwise"}
+    subprocess.run([sys.executable, "-c", script], env=environment, timeout=60, check=True)
+
+
 def test_tool_content_is_recorded(init: Init) -> None:
     @tool
     def weather(city: str) -> str:
