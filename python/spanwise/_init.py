@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import difflib
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,12 @@ logger = logging.getLogger("spanwise.tracing")
 LOCK = threading.RLock()
 # What Python alone knows.
 OWN_OPTIONS = ("custom_sampler", "instrument", "propagate_to_providers", "span_processors", "exporter")
+
+
+# A conversation of some dozen messages has more attributes than OpenTelemetry's 128, and the token
+# counts come last.
+MAX_ATTRIBUTES = 4096
+LIMIT_VARIABLES = ("SPANWISE_MAX_ATTRIBUTES", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")
 
 
 class Spanwise:
@@ -56,6 +63,8 @@ class Spanwise:
                 logger.warning("tracing runs already; the new options were ignored")
                 return STATE.running
             given = {name: value for name, value in options.items() if value is not None}
+            if not any(os.environ.get(variable) for variable in LIMIT_VARIABLES):
+                given.setdefault("max_attributes", MAX_ATTRIBUTES)
             debug = given.get("trace_debug")
             if debug:
                 show_debug_log()

@@ -281,6 +281,23 @@ def test_intelligent_sampling_keeps_errors(init: Init) -> None:
     assert [span.name for span in started.spans] == ["agent.fails", "workflow.chat", "task.answer"]
 
 
+def test_long_conversations_are_recorded_whole(init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(started: Started) -> Any:
+        with get_tracer().start_as_current_span("chat") as span:
+            for at in range(400):
+                span.set_attribute(f"llm.input_messages.{at}.message.content", "hello")
+            span.set_attribute("llm.token_count.total", 4711)
+        return started.spans[-1]
+
+    started = init()
+    left = record(started)
+    assert len(left.attributes) == 401
+    started.spanwise.shutdown()
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "10")
+    left = record(init())
+    assert (len(left.attributes), left.dropped_attributes_count) == (10, 391)
+
+
 def test_metrics_balance(init: Init) -> None:
     started = init()
     for _ in range(10):

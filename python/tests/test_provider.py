@@ -344,7 +344,9 @@ def test_limits_hold(make_traced: MakeTraced, monkeypatch: pytest.MonkeyPatch) -
     span.add_event("one")
     span.add_event("two")
     assert (span.dropped_attributes, span.dropped_events, span.dropped_links) == (1, 1, 1)
-    assert span.attributes["a"] == "123"
+    assert dict(span.attributes) == {"b": 2, "c": 3}
+    span.set_attribute("text", "12345")
+    assert span.attributes["text"] == "123"
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1")
     by_environment = make_traced().tracer.start_span("root", attributes={"a": 1, "b": 2})
     assert len(by_environment.attributes) == 1

@@ -215,5 +215,6 @@ fn to_limits([attributes, text, events, links, of_parts]: [Option<usize>; 5]) ->
         events: unlimited(events),
         links: unlimited(links),
         attributes_of_parts: unlimited(of_parts),
+        drops_oldest: true,
     }
 }

@@ -59,7 +59,10 @@ impl Fields {
         }
         if self.slots.len() >= limits.attributes {
             self.dropped += 1;
-            return;
+            if !limits.drops_oldest || self.slots.is_empty() {
+                return;
+            }
+            self.remove(0);
         }
         // An attribute starts within 4 GiB; what comes after is refused like one too many.
         let Ok(start) = u32::try_from(self.bytes.len()) else {
@@ -169,6 +172,20 @@ mod tests {
         assert_eq!((keys(&fields), fields.dropped()), (vec!["b".to_owned(), "a".to_owned()], 1));
         assert!(fields.bytes().ends_with(&[2 << 3, 1]));
         assert!(fields.bytes().windows(4).any(|window| window == "ää".as_bytes()));
+    }
+
+    #[test]
+    fn where_the_oldest_makes_way_the_newest_stay() {
+        let mut fields = Fields::new(Owner::Span);
+        let limits = Limits { attributes: 2, drops_oldest: true, ..Limits::default() };
+        for key in ["a", "b", "a", "c"] {
+            fields.set(&limits, key, ValueRef::Int(1));
+        }
+        assert_eq!((keys(&fields), fields.dropped()), (vec!["a".to_owned(), "c".to_owned()], 1));
+        let none = Limits { attributes: 0, ..limits };
+        let mut fields = Fields::new(Owner::Span);
+        fields.set(&none, "a", ValueRef::Int(1));
+        assert_eq!((keys(&fields), fields.dropped()), (Vec::new(), 1));
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Limits {
     pub links: usize,
     /// Attributes of an event or a link, 128.
     pub attributes_of_parts: usize,
+    /// Whether the oldest attribute makes way for one too many, as in OpenTelemetry's SDK for
+    /// Python. Otherwise the new one is dropped, as its specification says.
+    pub drops_oldest: bool,
 }
 
 impl Default for Limits {
@@ -33,6 +36,7 @@ impl Default for Limits {
             events: 128,
             links: 128,
             attributes_of_parts: 128,
+            drops_oldest: false,
         }
     }
 }

@@ -96,6 +96,7 @@ impl Config {
             links: self.count("max_links", defaults.links)?,
             attributes_of_parts: self
                 .count("max_attributes_of_parts", defaults.attributes_of_parts)?,
+            ..defaults
         })
     }
 
