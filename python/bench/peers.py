@@ -32,6 +32,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, sampling
 from opentelemetry.sdk.trace import TracerProvider as SdkProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
 from spanwise import _decorators, _state
 from spanwise.opentelemetry import TracerProvider
 
@@ -199,6 +200,7 @@ def unsampled_spans(table: Table) -> None:
 def exported_spans(table: Table) -> None:
     """Processor time of the whole process, which is what the interpreter lock sees of the SDK."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
     from spanwise import Spanwise
 
     with endpoint() as (url, bodies):

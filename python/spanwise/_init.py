@@ -6,6 +6,7 @@ import atexit
 import difflib
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -65,6 +66,7 @@ class Spanwise:
             given = {name: value for name, value in options.items() if value is not None}
             if not any(os.environ.get(variable) for variable in LIMIT_VARIABLES):
                 given.setdefault("max_attributes", MAX_ATTRIBUTES)
+            describe_runtime(given)
             debug = given.get("trace_debug")
             if debug:
                 show_debug_log()
@@ -157,6 +159,19 @@ class TraceConfig:
 
     def __repr__(self) -> str:
         return f"TraceConfig({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+
+
+def describe_runtime(options: dict[str, Any]) -> None:
+    """Says that this is Python, unless somebody says something else."""
+    given = options.get("resource_attributes", {})
+    # What is said in code is all that is heard, so a variable is left to speak for itself.
+    if isinstance(given, Mapping) and (given or "SPANWISE_RESOURCE_ATTRIBUTES" not in os.environ):
+        options["resource_attributes"] = {
+            "telemetry.sdk.language": "python",
+            "process.runtime.name": sys.implementation.name,
+            "process.runtime.version": ".".join(str(part) for part in sys.version_info[:3]),
+            **given,
+        }
 
 
 def check_names(function: str, given: Mapping[str, Any], known: Sequence[str]) -> None:

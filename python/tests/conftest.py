@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from spanwise.opentelemetry import TracerProvider
 
 for name in [name for name in os.environ if name.startswith(("OTEL_", "SPANWISE_"))]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from spanwise import _state, agent, task, tool, workflow
-from spanwise.tracing import ensure_context_propagation, set_span_context, track_resource_usage
 
 from conftest import Traced, attributes
+from spanwise import _state, agent, task, tool, workflow
+from spanwise.tracing import ensure_context_propagation, set_span_context, track_resource_usage
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,8 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.trace import NonRecordingSpan
+
+from conftest import Sink, attributes
 from spanwise import Spanwise, agent, task, tool, workflow
 from spanwise.tracing import (
     CustomSampler,
@@ -27,8 +29,6 @@ from spanwise.tracing import (
     get_tracer,
     get_tracing_metrics,
 )
-
-from conftest import Sink, attributes
 
 
 class Started:
@@ -86,6 +86,7 @@ def test_our_provider_is_opentelemetrys(init: Init) -> None:
     request = ExportTraceServiceRequest.FromString(started.sink.requests[0])
     resource = attributes(request.resource_spans[0].resource)
     assert resource["service.name"] == "test"
+    assert resource["telemetry.sdk.language"] == "python"
 
 
 def test_init_again_returns_what_runs_until_it_is_shut_down(init: Init, caplog: pytest.LogCaptureFixture) -> None:

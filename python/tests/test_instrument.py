@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind
-from spanwise import Spanwise, workflow
-from spanwise._instrument import KeepFromProviders, is_provider
 
 from conftest import Sink, attributes
+from spanwise import Spanwise, workflow
+from spanwise._instrument import KeepFromProviders, is_provider
 
 openai = pytest.importorskip("openai")
 pytest.importorskip("openinference.instrumentation.openai")

@@ -19,9 +19,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from spanwise.opentelemetry import TracerProvider
 
 from conftest import Traced, attributes
+from spanwise.opentelemetry import TracerProvider
 
 MakeTraced = Callable[..., Traced]
 
