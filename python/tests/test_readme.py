@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from test_instrument import Model
 
 from conftest import Sink
 from spanwise import Spanwise
+from test_instrument import Model
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
