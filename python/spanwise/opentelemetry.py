@@ -266,7 +266,7 @@ def make_resource(attributes: Mapping[str, Any] | None) -> Any:
 
 def make_scope(name: str, version: str, schema_url: str | None, attributes: Mapping[str, Any] | None) -> Any:
     """An ``InstrumentationScope``: the SDK's where it is in use, for its exporters compare them."""
-    if "opentelemetry.sdk.util.instrumentation" in sys.modules or has_sdk():
+    if "opentelemetry.sdk.util.instrumentation" in sys.modules:
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
         return InstrumentationScope(name, version, schema_url, attributes)
