@@ -1,6 +1,6 @@
 # Thin on purpose: every target is one script. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo python test check test-exporters test-otel-suites bench-python crash bench bench-full bench-ui
+.PHONY: help run demo python test check test-exporters test-otel-suites bench-rust bench-python crash bench bench-full bench-ui
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -25,6 +25,9 @@ check: ## formatting, lints, types and licences only
 
 test-otel-suites: ## OpenTelemetry's own Python test suites against our provider
 	@scripts/test-otel-suites $(ARGS)
+
+bench-rust: ## spans and the tracing layer in Rust beside their peers
+	@scripts/bench-rust
 
 bench-python: ## spans and decorators in Python beside their peers
 	@scripts/bench-python $(ARGS)

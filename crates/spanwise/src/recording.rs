@@ -324,7 +324,7 @@ impl Recording {
     /// Gives it to its trace's tail. Returns spans that are to leave now.
     pub(crate) fn end_in_tail(
         &mut self,
-        intake: &Intake,
+        intake: &Arc<Intake>,
         anchor: &fastant::Anchor,
         end: Stamp,
     ) -> Vec<Chunk> {

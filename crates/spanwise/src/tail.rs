@@ -30,6 +30,8 @@ struct State {
     has_error: bool,
     high_priority: Option<Rate>,
     is_kept: Option<bool>,
+    /// Where what is lost is counted; known from the first span on.
+    intake: Option<Arc<Intake>>,
 }
 
 /// A span that has ended, as far as the decision needs it.
@@ -56,7 +58,7 @@ impl Tail {
     /// Takes a span. Returns spans that are to leave now, if there are any.
     pub fn take(
         &self,
-        intake: &Intake,
+        intake: &Arc<Intake>,
         scope: ScopeId,
         span: &Ended<'_>,
         write: impl FnOnce(&mut Vec<u8>),
@@ -68,6 +70,7 @@ impl Tail {
         }
         state.follow_rules(intake);
         let before = state.waiting.len();
+        state.intake.get_or_insert_with(|| Arc::clone(intake));
         state.waiting.push(scope, write);
         state.has_error |= span.failed;
         // Rates are never NaN, so one of two is the higher.
@@ -93,20 +96,38 @@ impl Tail {
             state.is_kept = Some(true);
         }
         let Some(is_kept) = state.is_kept else { return Vec::new() };
-        let mut chunks = std::mem::take(&mut state.older);
-        chunks.push(std::mem::take(&mut state.waiting));
-        let n_spans: usize = chunks.iter().map(Chunk::n_spans).sum();
-        intake.held.bytes.fetch_sub(chunks.iter().map(Chunk::len).sum(), Relaxed);
-        intake.held.spans.fetch_sub(n_spans, Relaxed);
+        let (mut chunks, n_spans) = state.let_go(intake);
         if !is_kept {
-            intake.counts.sampled_out.fetch_add(n_spans as u64, Relaxed);
+            intake.counts.sampled_out.fetch_add(n_spans, Relaxed);
             chunks.clear();
         }
         chunks
     }
 }
 
+impl Drop for Tail {
+    /// Nobody has the trace any more, and its root has not ended: an application may lose a span
+    /// without ending it. What waited for it is lost too, and counted.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(intake) = state.intake.take() {
+            let (_, n_spans) = state.let_go(&intake);
+            intake.counts.undelivered.fetch_add(n_spans, Relaxed);
+        }
+    }
+}
+
 impl State {
+    /// Everything that waits, and how many spans that is; it is no longer held.
+    fn let_go(&mut self, intake: &Intake) -> (Vec<Chunk>, u64) {
+        let mut chunks = std::mem::take(&mut self.older);
+        chunks.push(std::mem::take(&mut self.waiting));
+        let n_spans: usize = chunks.iter().map(Chunk::n_spans).sum();
+        intake.held.bytes.fetch_sub(chunks.iter().map(Chunk::len).sum(), Relaxed);
+        intake.held.spans.fetch_sub(n_spans, Relaxed);
+        (chunks, n_spans as u64)
+    }
+
     /// The next span goes under the rules about content that are in force as it ends.
     fn follow_rules(&mut self, intake: &Intake) {
         let version = intake.content_version();

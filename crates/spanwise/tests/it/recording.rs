@@ -457,3 +457,19 @@ fn a_rate_below_one_tells_how_many_traces_one_stands_for() {
     let spans = sink.spans();
     assert!(!spans.is_empty() && spans.iter().all(|span| &*span.trace_state == "ot=th:8"));
 }
+
+#[test]
+fn what_waits_for_a_root_that_is_lost_is_counted() {
+    let sink = Sink::default();
+    let rules = Arc::new(IntelligentSampling::new(IntelligentSamplingConfig::default()).unwrap());
+    let sampling = Sampling::Intelligent(rules);
+    let recorder = Recorder::new(Settings { sampling, ..sink.settings() });
+    let Started::Recording(root) = recorder.start(&Start::named("lost"), None) else {
+        panic!("spans wait for their root");
+    };
+    record(&recorder, "child", Some(root.context()));
+    assert_eq!(recorder.metrics().queue_size, 1);
+    drop(root);
+    let metrics = recorder.metrics();
+    assert_eq!((metrics.queue_size, metrics.dropped_undelivered, metrics.sampled_out), (0, 1, 0));
+}
