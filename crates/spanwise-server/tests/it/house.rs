@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("spanwise-python", "spanwise-model"),
     ("spanwise-pipeline", "spanwise-model"),
     ("spanwise-store", "spanwise-model"),
+    ("spanwise-gateway", "spanwise"),
+    ("spanwise-gateway", "spanwise-model"),
     ("spanwise-server", "spanwise-model"),
     ("spanwise-server", "spanwise-pipeline"),
     ("spanwise-server", "spanwise-store"),

@@ -1,0 +1,6 @@
+//! A proxy in front of models and agents that traces every call without touching the application.
+//!
+//! Nothing in this crate reads a configuration file, binds a socket or installs a signal handler;
+//! whoever runs a gateway hands these in.
+
+pub mod dialect;
