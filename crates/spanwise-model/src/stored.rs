@@ -26,6 +26,17 @@ pub struct StoredSpan {
     pub received_unix_nano: u64,
 }
 
+impl StoredSpan {
+    /// Whether this is a span as it was while it was open: what it had recorded so far. It stands
+    /// for the span until that arrives, for good if its process died.
+    pub fn is_running(&self) -> bool {
+        self.role == RowRole::Span && self.warnings.iter().any(|w| w.kind == MISSING_END)
+    }
+}
+
+/// The warning of a span that came without an end. Its end is then its start.
+pub const MISSING_END: &str = "missing_end";
+
 /// The attribute under which a log record's body is kept.
 pub const LOG_BODY_KEY: &str = "spanwise.log.body";
 

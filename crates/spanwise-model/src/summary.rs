@@ -43,7 +43,7 @@ pub fn summarize(project: Arc<str>, trace_id: TraceId, spans: &[SpanBrief<'_>]) 
         agents: distinct(ordered.iter().map(|span| span.facts.agent_name)),
         input_preview: preview(INPUT, root, conversations(&spans), &logs).into(),
         output_preview: preview(OUTPUT, root, conversations(&spans).rev(), &logs).into(),
-        complete: root.is_some(),
+        complete: root.is_some_and(|root| !root.is_running),
     }
 }
 
@@ -147,7 +147,8 @@ pub struct TraceSummary {
     pub agents: Vec<Str>,
     pub input_preview: Str,
     pub output_preview: Str,
-    /// False while the root has not arrived.
+    /// False while the root has not ended, as far as is known: it has not arrived, or it was open
+    /// when it was sent.
     pub complete: bool,
 }
 
@@ -170,6 +171,8 @@ pub struct SpanBrief<'a> {
     pub end_time_unix_nano: u64,
     pub is_error: bool,
     pub is_log_event: bool,
+    /// As [`StoredSpan::is_running`].
+    pub is_running: bool,
     pub facts: FactsBrief<'a>,
 }
 
@@ -212,6 +215,7 @@ impl<'a> From<&'a StoredSpan> for SpanBrief<'a> {
             end_time_unix_nano: stored.span.end_time_unix_nano,
             is_error: stored.span.is_error(),
             is_log_event: stored.role == crate::RowRole::LogEvent,
+            is_running: stored.is_running(),
             facts: FactsBrief {
                 operation: facts.operation,
                 model: facts.model(),

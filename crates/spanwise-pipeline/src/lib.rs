@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use spanwise_model::genai::{Cost, CostSource, Facts};
 use spanwise_model::price::{PriceTable, Terms};
-use spanwise_model::stored::{LOG_BODY_KEY, LOG_SEVERITY_KEY};
+use spanwise_model::stored::{LOG_BODY_KEY, LOG_SEVERITY_KEY, MISSING_END};
 use spanwise_model::{
     Batch, Kind, LogEvent, Rejection, RowRole, Span, Status, StoredSpan, Str, Warning,
 };
@@ -43,7 +43,7 @@ pub struct Processed {
     pub rejected: Vec<Rejection>,
     /// How many rows are spans; the rest are log records.
     pub n_spans: usize,
-    /// How many spans carry at least one warning.
+    /// How many spans carry a warning other than that they are running.
     pub n_repaired: usize,
     /// Identical copies of a span of the same batch, kept once (rule U5).
     pub n_duplicates: usize,
@@ -74,7 +74,9 @@ impl Pipeline {
             shared.repair(&mut span.resource, &mut span.scope);
             let mut normalized = normalizer.facts(&span, &mut warnings);
             self.price(&mut normalized, span.start_time_unix_nano);
-            processed.n_repaired += usize::from(!warnings.is_empty());
+            // A span that is still open is no fault.
+            let is_fault = |warning: &Warning| warning.kind != MISSING_END;
+            processed.n_repaired += usize::from(warnings.iter().any(is_fault));
             processed.stored.push(StoredSpan {
                 project: Arc::clone(project),
                 role: RowRole::Span,

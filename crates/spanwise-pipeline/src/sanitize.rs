@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use spanwise_model::stored::MISSING_END;
 use spanwise_model::{
     Attributes, Resource, Scope, Span, SpanId, StoredSpan, Str, TraceId, Warning,
 };
@@ -44,7 +45,8 @@ impl Patient<'_> {
 type Rule = fn(&mut Patient<'_>);
 
 /// The rules for spans, in order: missing times must be filled before they are compared.
-const SPAN_RULES: [Rule; 10] = [
+const SPAN_RULES: [Rule; 11] = [
+    pending_span,
     empty_name,
     own_parent,
     missing_times,
@@ -74,6 +76,27 @@ pub fn log_event(span: &mut Span, received_unix_nano: u64, warnings: &mut Vec<Wa
     let mut patient = Patient { span, received_unix_nano, warnings };
     for rule in LOG_RULES {
         rule(&mut patient);
+    }
+}
+
+/// Rule U4: when a span starts, Logfire sends a placeholder below it, with an id of its own and the
+/// name of its parent in an attribute. It becomes the running form of the span it stands for.
+fn pending_span(patient: &mut Patient<'_>) {
+    let span = &mut *patient.span;
+    if span.attributes.str("logfire.span_type") != Some("pending_span") {
+        return;
+    }
+    let parent = span.attributes.str("logfire.pending_parent_id");
+    // A root's parent is written as zeros.
+    let parent: Option<SpanId> = parent.and_then(|id| id.parse().ok());
+    let Some(stands_for) = span.parent_span_id.filter(|_| span.parent_span_id != parent) else {
+        return;
+    };
+    span.span_id = stands_for;
+    span.parent_span_id = parent;
+    span.end_time_unix_nano = 0;
+    if let Some(name) = span.name.strip_suffix(" (pending)") {
+        span.name = Str::from(name);
     }
 }
 
@@ -109,14 +132,11 @@ fn missing_times(patient: &mut Patient<'_>) {
         }
         (_, 0) => {
             patient.span.end_time_unix_nano = start;
-            patient.warn(MISSING_END, Str::from_static("no end; taken as the start"));
+            patient.warn(MISSING_END, Str::from_static("no end: running, or lost"));
         }
         _ => {}
     }
 }
-
-/// The warning of a span that was still running when it was sent.
-pub const MISSING_END: &str = "missing_end";
 
 fn negative_duration(patient: &mut Patient<'_>) {
     let (start, end) = (patient.span.start_time_unix_nano, patient.span.end_time_unix_nano);
@@ -257,7 +277,7 @@ fn repaired<T: Clone>(
 }
 
 /// Rule U5 within one batch. An identical copy is dropped; a copy of a span that was still running
-/// is replaced by the later one; client and server halves that share an id stay apart; any other
+/// is replaced by the later one, and by the one that ended even if that is earlier; client and server halves that share an id stay apart; any other
 /// pair is kept, both, with a warning. Answers how many copies were dropped.
 pub fn duplicates(stored: &mut Vec<StoredSpan>) -> usize {
     let mut first_of: HashMap<(TraceId, SpanId, u8), usize> = HashMap::with_capacity(stored.len());
@@ -265,8 +285,17 @@ pub fn duplicates(stored: &mut Vec<StoredSpan>) -> usize {
     for later in 0..stored.len() {
         let span = &stored[later].span;
         let identity = (span.trace_id, span.span_id, span.kind as u8);
-        let Some(earlier) = first_of.insert(identity, later) else { continue };
-        if stored[earlier].span == stored[later].span || is_unfinished(&stored[earlier]) {
+        let Some(&earlier) = first_of.get(&identity) else {
+            first_of.insert(identity, later);
+            continue;
+        };
+        let is_running = |at: usize| stored[at].is_running();
+        if is_running(later) && !is_running(earlier) {
+            dropped.push(later);
+            continue;
+        }
+        first_of.insert(identity, later);
+        if stored[earlier].span == stored[later].span || is_running(earlier) {
             dropped.push(earlier);
         } else {
             warn_duplicate(&mut stored[earlier]);
@@ -282,10 +311,6 @@ pub fn duplicates(stored: &mut Vec<StoredSpan>) -> usize {
         });
     }
     dropped.len()
-}
-
-fn is_unfinished(stored: &StoredSpan) -> bool {
-    stored.warnings.iter().any(|warning| warning.kind == MISSING_END)
 }
 
 /// The warning of two different spans that share an id.

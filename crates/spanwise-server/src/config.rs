@@ -189,6 +189,7 @@ struct FileStore {
     seal_bytes: Option<String>,
     seal_after: Option<String>,
     max_live_bytes: Option<String>,
+    running_for: Option<String>,
     min_free_bytes: Option<String>,
     text_index: Option<bool>,
     repair: Option<bool>,
@@ -268,9 +269,8 @@ fn expected_of(key: &str) -> Option<&'static str> {
         "seal_spans" | "max_connections" => "a whole number such as 1024",
         "retain_bytes" | "seal_bytes" | "max_live_bytes" | "min_free_bytes" | "max_body_bytes"
         | "max_inflight_bytes" => "a size such as 64MiB",
-        "retain_for" | "seal_after" | "header_timeout" | "body_timeout" | "drain_timeout" => {
-            "a time such as 30s or 30d"
-        }
+        "retain_for" | "seal_after" | "running_for" | "header_timeout" | "body_timeout"
+        | "drain_timeout" => "a time such as 30s or 30d",
         _ => return None,
     })
 }
@@ -374,6 +374,7 @@ fn store(
             file.max_live_bytes,
             base.max_live_bytes as u64,
         )? as usize,
+        running_for: duration("store.running_for", file.running_for, base.running_for.as_secs())?,
         min_free_bytes: bytes("store.min_free_bytes", file.min_free_bytes, base.min_free_bytes)?,
         retain_for: retain_for
             .map(|text| parse_duration(&text).map_err(|error| format!("retain_for: {error}")))

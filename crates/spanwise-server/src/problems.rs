@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use spanwise_model::stored::MISSING_END;
 use spanwise_model::{Rejection, StoredSpan};
 
 /// How many different problems are remembered per project.
@@ -81,7 +82,9 @@ impl Problem {
     ) -> impl Iterator<Item = Problem> + 'a {
         let span = &stored.span;
         let now = stored.received_unix_nano;
-        stored.warnings.iter().map(move |warning| Problem {
+        // A span that is still open is no fault.
+        let faults = stored.warnings.iter().filter(|warning| warning.kind != MISSING_END);
+        faults.map(move |warning| Problem {
             service: span.resource.service().to_owned(),
             span_name: span.name.to_string(),
             span: Some((span.trace_id.to_string(), span.span_id.to_string())),
@@ -148,7 +151,7 @@ impl Problem {
             (_, "negative_duration") => {
                 "take start and end from one clock, and the length from a monotonic one"
             }
-            (_, "missing_times" | "missing_start" | "missing_end" | "missing_event_time") => {
+            (_, "missing_times" | "missing_start" | "missing_event_time") => {
                 "set start and end before sending; end spans also when their work fails"
             }
             (_, "implausible_time") => {

@@ -57,6 +57,8 @@ pub struct Config {
     pub retain_for: Option<Duration>,
     /// Drop the oldest segments while the store is larger than this many bytes.
     pub retain_bytes: Option<u64>,
+    /// A running span that is not heard of for so long is given up: it is kept as it was last seen.
+    pub running_for: Duration,
     /// Whether finished segments get a full-text index in the background.
     pub text_index: bool,
     /// Set a log with a corrupt middle aside instead of refusing to start.
@@ -76,6 +78,7 @@ impl Config {
             min_free_bytes: 1 << 30,
             retain_for: None,
             retain_bytes: None,
+            running_for: Duration::from_hours(24),
             text_index: true,
             repair: false,
         }

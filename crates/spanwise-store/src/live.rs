@@ -2,19 +2,22 @@
 //!
 //! Spans are kept in generations. One takes new spans; the others wait, oldest first, to be
 //! sealed. A generation only ever grows, at one end, so a reader needs no lock: a [`View`] is the
-//! generations there were and how many spans each held.
+//! generations there were and how many spans each held. Spans that have not ended are kept apart
+//! (`running`), as they will be replaced.
 
 mod append_vec;
+mod running;
 mod size;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use spanwise_model::{RowRole, SpanId, StoredSpan, TraceId, Warning};
 
 use self::append_vec::AppendVec;
+pub(crate) use self::running::Running;
 pub(crate) use self::size::live_bytes;
 use crate::bodies::BodyMark;
 
@@ -34,6 +37,8 @@ pub struct Generation {
     entries: AppendVec<Entry>,
     /// The newest entry of each trace.
     traces: RwLock<HashMap<TraceId, u32>>,
+    /// Entries that are running spans which were given up.
+    given_up: OnceLock<Vec<Arc<StoredSpan>>>,
     bytes: AtomicUsize,
     /// When its first span was received; 0 while it is empty.
     first_received_unix_nano: AtomicU64,
@@ -54,6 +59,7 @@ impl Generation {
             number,
             entries: AppendVec::default(),
             traces: RwLock::default(),
+            given_up: OnceLock::new(),
             bytes: AtomicUsize::new(0),
             first_received_unix_nano: AtomicU64::new(0),
             last_received_unix_nano: AtomicU64::new(0),
@@ -90,6 +96,12 @@ impl Generation {
         })
     }
 
+    /// Its spans that were given up: as long as it is not sealed, they are nowhere else for certain,
+    /// not even in the log.
+    pub(crate) fn given_up(&self) -> &[Arc<StoredSpan>] {
+        self.given_up.get().map_or(&[], Vec::as_slice)
+    }
+
     /// Its spans in the order of the log.
     pub(crate) fn spans(&self) -> impl Iterator<Item = &Arc<StoredSpan>> {
         self.first(self.len())
@@ -122,26 +134,39 @@ impl Generation {
 pub struct View {
     /// Generations, oldest first, with how many of their spans are seen.
     parts: Vec<(Arc<Generation>, usize)>,
+    running: Arc<Running>,
 }
 
 impl View {
-    /// The first spans of each generation, as many as there are now.
-    pub(crate) fn of(generations: &[Arc<Generation>]) -> Self {
-        View { parts: generations.iter().map(|part| (Arc::clone(part), part.len())).collect() }
+    /// The first spans of each generation, as many as there are now, and those that run.
+    pub(crate) fn of(generations: &[Arc<Generation>], running: Arc<Running>) -> Self {
+        let parts = generations.iter().map(|part| (Arc::clone(part), part.len())).collect();
+        View { parts, running }
     }
 
     /// How many rows there are, log records included.
     pub fn len(&self) -> usize {
-        self.parts.iter().map(|(_, len)| len).sum()
+        self.parts.iter().map(|(_, len)| len).sum::<usize>() + self.running.len()
     }
 
-    /// Whether nothing waits to be sealed.
+    /// How many of them are spans that have not ended.
+    pub fn n_running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All rows in the order in which they were logged; from the back, the last logged first.
+    /// All rows in the order in which they were logged, then those that run; from the back, the
+    /// last logged first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<StoredSpan>> {
+        self.waiting().chain(self.running.iter())
+    }
+
+    /// The rows that wait to be sealed.
+    pub(crate) fn waiting(&self) -> impl DoubleEndedIterator<Item = &Arc<StoredSpan>> {
         self.parts.iter().flat_map(|(part, len)| part.first(*len))
     }
 
@@ -152,7 +177,7 @@ impl View {
         id: TraceId,
     ) -> impl Iterator<Item = &'a Arc<StoredSpan>> {
         let rows = self.parts.iter().flat_map(move |(part, len)| part.trace(id, *len));
-        rows.filter(move |row| *row.project == *project)
+        rows.chain(self.running.trace(id)).filter(move |row| *row.project == *project)
     }
 
     /// The numbers of the generations seen, oldest first.
@@ -228,6 +253,40 @@ enum Seen {
     SameIds,
 }
 
+/// What a batch brings.
+#[derive(Debug, Default)]
+pub(crate) struct Arrival {
+    /// The rows that are new, to be told to those who follow.
+    pub(crate) taken: Vec<Arc<StoredSpan>>,
+    /// What becomes of running spans, in order.
+    changes: Vec<Change>,
+}
+
+#[derive(Debug)]
+enum Change {
+    /// It runs, or goes on running.
+    Runs(Arc<StoredSpan>),
+    /// The span with the ids of this row runs no longer.
+    Ended(Arc<StoredSpan>),
+}
+
+impl Arrival {
+    /// Whether anything becomes of running spans.
+    pub(crate) fn concerns_running(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Brings the running spans up to date.
+    pub(crate) fn apply(&self, running: &mut Running) {
+        for change in &self.changes {
+            match change {
+                Change::Runs(row) => running.insert(Arc::clone(row)),
+                Change::Ended(row) => running.remove(row),
+            }
+        }
+    }
+}
+
 impl Writer {
     pub(crate) fn new(end_sequence: u64) -> Self {
         Writer {
@@ -243,33 +302,74 @@ impl Writer {
         &self.active
     }
 
-    /// Takes the rows of the log's record `sequence`; they become visible together. Rows that are
-    /// live already are left out; a span whose ids are taken by another is kept with a warning.
-    /// Returns the rows that were taken.
-    pub(crate) fn insert(
+    /// Sorts the rows of a batch out. Rows that are live already are left out; a span whose ids
+    /// are taken by another is kept with a warning; a running one is left out when it has ended,
+    /// here or as `is_sealed` knows.
+    pub(crate) fn sort_out(
         &mut self,
-        sequence: u64,
-        body: BodyMark,
         rows: Vec<Arc<StoredSpan>>,
-    ) -> Vec<Arc<StoredSpan>> {
-        let mut taken = Vec::with_capacity(rows.len());
+        running: &Running,
+        is_sealed: impl Fn(&StoredSpan) -> bool,
+    ) -> Arrival {
+        let mut arrival = Arrival { taken: Vec::with_capacity(rows.len()), ..Arrival::default() };
         for mut row in rows {
+            if row.is_running() {
+                let known = running.get(&row);
+                let is_news = match known {
+                    Some(known) => known.span != row.span,
+                    None => !is_sealed(&row),
+                };
+                if is_news && matches!(self.seen(&row), Seen::Never) {
+                    arrival.changes.push(Change::Runs(Arc::clone(&row)));
+                    arrival.taken.push(row);
+                }
+                continue;
+            }
             match self.seen(&row) {
                 Seen::Identical => continue,
                 Seen::SameIds if row.role == RowRole::Span => warn_of_duplicate(&mut row),
                 Seen::SameIds | Seen::Never => {}
             }
             self.remember(&row);
-            taken.push(row);
+            let may_run = !arrival.changes.is_empty() || running.get(&row).is_some();
+            if may_run && row.role == RowRole::Span {
+                arrival.changes.push(Change::Ended(Arc::clone(&row)));
+            }
+            arrival.taken.push(row);
         }
-        self.publish(&taken);
+        arrival
+    }
+
+    /// Makes the rows of a batch visible, all together.
+    pub(crate) fn publish(&self, arrival: &Arrival) {
+        self.publish_rows(arrival.taken.iter().filter(|row| !row.is_running()));
+        let running = arrival.changes.iter().filter_map(|change| match change {
+            Change::Runs(row) => Some(live_bytes(row)),
+            Change::Ended(_) => None,
+        });
+        // They are not in the generation, but sealing it frees the log of them.
+        self.active.bytes.fetch_add(running.sum(), Ordering::Relaxed);
+    }
+
+    /// Moves running spans that are not waited for any longer to those that are sealed, just
+    /// before they are.
+    pub(crate) fn give_up(&self, running: &mut Running, lost: Vec<Arc<StoredSpan>>) {
+        for row in &lost {
+            running.remove(row);
+        }
+        self.publish_rows(lost.iter());
+        // A generation is closed once, and this is said once before.
+        let _ = self.active.given_up.set(lost);
+    }
+
+    /// Notes that the rows of the log's record `sequence` are here.
+    pub(crate) fn took(&mut self, sequence: u64, body: BodyMark) {
         let received = body.received_unix_nano.max(1);
         let first = &self.active.first_received_unix_nano;
         let _ = first.compare_exchange(0, received, Ordering::Relaxed, Ordering::Relaxed);
         self.active.last_received_unix_nano.fetch_max(received, Ordering::Relaxed);
         self.bodies.push(body);
         self.end_sequence = sequence + 1;
-        taken
     }
 
     /// Starts a new generation and returns the old one.
@@ -310,7 +410,7 @@ impl Writer {
         }
     }
 
-    fn publish(&self, rows: &[Arc<StoredSpan>]) {
+    fn publish_rows<'r>(&self, rows: impl Iterator<Item = &'r Arc<StoredSpan>>) {
         let active = &*self.active;
         let mut traces = active.traces.write().unwrap_or_else(PoisonError::into_inner);
         let mut at = active.len();

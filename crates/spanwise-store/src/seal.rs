@@ -3,6 +3,10 @@
 //! The segment is written, then committed by the catalog's record, then shown in place of the
 //! generation, then the log's files are freed. A crash before the commit leaves a folder that no
 //! catalog names, and the log; a crash after it leaves log records that the mark skips.
+//!
+//! Spans that run are in the log and in no segment. Before the log is freed they are written into a
+//! segment of their own, which is not served: it replaces the one of the seal before in the same
+//! record. What the log has after the mark brings it up to date when the store is opened.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +16,7 @@ use std::time::Duration;
 use crate::catalog::Edit;
 use crate::live::Closed;
 use crate::segment::{self, Meta, Segment, SegmentError, WriteOptions};
-use crate::store::{SealError, Shared};
+use crate::store::{Checkpoint, SealError, Shared};
 use crate::{compact, disk, retention};
 
 /// How often the age of the live index, retention and files to remove are looked at.
@@ -145,13 +149,40 @@ fn seal(shared: &Shared, closed: &Closed) -> Result<(), SealError> {
     let segment: Option<Segment> = segment;
     let add = id.zip(segment.as_ref()).map(|(id, segment)| (id, segment.meta().clone()));
     let edit = Edit { add: add.into_iter().collect(), ..edit };
-    shared.hooks.step("seal.commit").map_err(SealError::from)?;
-    shared.catalog().commit(edit)?;
+    commit(shared, edit, closed.generation.number())?;
     shared.replace_generation(closed.generation.number(), segment.map(Arc::new));
     if let Err(error) = shared.wal_files.release_before(closed.end_sequence) {
         tracing::warn!(%error, "log files were not freed");
     }
     shared.compaction.wake();
+    Ok(())
+}
+
+/// Commits what sealing made, together with the running spans as they are now.
+fn commit(shared: &Shared, mut edit: Edit, sealed: u64) -> Result<(), SealError> {
+    let running = shared.running_beside(sealed);
+    let mut checkpoint = shared.checkpoint();
+    if Arc::ptr_eq(&checkpoint.running, &running) {
+        shared.hooks.step("seal.commit")?;
+        return Ok(shared.catalog().commit(edit)?);
+    }
+    let mut written = None;
+    if !running.is_empty() {
+        let rows: Vec<_> = running.iter().cloned().collect();
+        let (id, segment) =
+            write_segment(shared, |dir| segment::write(dir, &rows, &WriteOptions::seal()))?;
+        edit.add.push((id, Meta { keeps_running: true, ..segment.meta().clone() }));
+        written = Some(id);
+    }
+    edit.remove.extend(checkpoint.segment);
+    shared.hooks.step("seal.commit")?;
+    shared.catalog().commit(edit)?;
+    let before = std::mem::replace(&mut *checkpoint, Checkpoint { segment: written, running });
+    if let Some(id) = before.segment
+        && let Err(error) = disk::remove_dir(&shared.folder.segment(id))
+    {
+        tracing::warn!(%error, "running spans of before were not removed");
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 mod open;
 mod shared;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,7 +13,7 @@ use spanwise_model::summary::TraceSummary;
 use spanwise_model::{RowRole, SpanId, StoredSpan, TraceId};
 use tokio::sync::{broadcast, oneshot};
 
-pub(crate) use self::shared::{Shared, now_unix_nano};
+pub(crate) use self::shared::{Checkpoint, Shared, now_unix_nano};
 use crate::bodies::BodyMark;
 use crate::committer::Pending;
 use crate::live::{View, live_bytes};
@@ -47,6 +48,8 @@ pub struct Status {
     pub wal_bytes: u64,
     /// Rows that wait to be sealed.
     pub live_rows: usize,
+    /// Spans that have not ended.
+    pub running_spans: usize,
     /// About how much memory they take.
     pub live_bytes: usize,
     /// Generations that are closed and wait to be sealed.
@@ -286,8 +289,27 @@ impl Snapshot {
         };
         rows.sort_by_cached_key(key);
         rows.dedup_by(|next, first| next.role == first.role && next.span == first.span);
+        let superseded = superseded(rows.iter());
+        if !superseded.is_empty() {
+            rows.retain(|row| !(row.is_running() && superseded.contains(&row.span.span_id)));
+        }
         Ok(rows)
     }
+}
+
+/// The spans of one trace that are there as they were while they ran and as they ended: a span was
+/// given up, and ended after all.
+pub(crate) fn superseded<'a>(
+    rows: impl Iterator<Item = &'a StoredSpan> + Clone,
+) -> HashSet<SpanId> {
+    let mut running: HashSet<SpanId> =
+        rows.clone().filter(|row| row.is_running()).map(|row| row.span.span_id).collect();
+    if !running.is_empty() {
+        let has_ended = |row: &&StoredSpan| row.role == RowRole::Span && !row.is_running();
+        let ended: HashSet<SpanId> = rows.filter(has_ended).map(|row| row.span.span_id).collect();
+        running.retain(|id| ended.contains(id));
+    }
+    running
 }
 
 fn storage(error: &SegmentError) -> QueryError {

@@ -40,6 +40,7 @@ fn brief(line: &str, number: u64) -> SpanBrief<'_> {
         end_time_unix_nano: end.parse().unwrap(),
         is_error: false,
         is_log_event: false,
+        is_running: false,
         facts: FactsBrief::default(),
     };
     words.for_each(|word| apply(&mut span, word));
@@ -51,6 +52,7 @@ fn apply<'a>(span: &mut SpanBrief<'a>, word: &'a str) {
     match word.split_once('=').unwrap_or((word, "")) {
         ("error", _) => span.is_error = true,
         ("log", _) => span.is_log_event = true,
+        ("running", _) => span.is_running = true,
         ("orphan", _) => span.parent_span_id = Some(id(999)),
         ("service", name) => span.service = name,
         ("model", name) => facts.model = name,
@@ -209,6 +211,15 @@ fn only_log_events_still_have_a_time() {
     let span = SpanBrief { is_log_event: true, ..brief("user 7..7", 1) };
     let row = summarize("demo".into(), TraceId::from_bytes(&[1; 16]).unwrap(), &[span]);
     assert_eq!((row.span_count, row.start_time_unix_nano, row.complete), (0, 7, false));
+}
+
+#[test]
+fn a_trace_is_complete_when_its_root_has_ended() {
+    for (line, complete) in [("agent 1..9", true), ("agent 1..1 running", false)] {
+        let spans = [brief(line, 1), brief("tool 2..2 running orphan", 2)];
+        let row = summarize("demo".into(), TraceId::from_bytes(&[1; 16]).unwrap(), &spans);
+        assert_eq!((row.complete, row.root_span_id), (complete, Some(id(1))), "{line}");
+    }
 }
 
 #[test]

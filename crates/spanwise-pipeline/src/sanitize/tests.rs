@@ -180,9 +180,45 @@ fn u5_the_finished_copy_replaces_the_running_one() {
     let mut running = stored(a_span());
     running.warnings.push(Warning::new(MISSING_END, "no end"));
     let finished = Span { end_time_unix_nano: START + 9, ..a_span() };
-    let mut rows = vec![running, stored(finished.clone())];
-    assert_eq!(duplicates(&mut rows), 1);
-    assert_eq!(rows[0].span, finished);
+    for mut rows in [
+        vec![running.clone(), stored(finished.clone())],
+        vec![stored(finished.clone()), running.clone()],
+        vec![running.clone(), stored(finished.clone()), running],
+    ] {
+        let n_rows = rows.len();
+        assert_eq!(duplicates(&mut rows), n_rows - 1);
+        assert_eq!((rows.len(), &rows[0].span), (1, &finished));
+        assert!(!rows[0].is_running() && rows[0].warnings.is_empty());
+    }
+}
+
+#[test]
+fn u4_a_pending_span_becomes_the_running_form_of_what_it_stands_for() {
+    let (real, parent) = (span_id(7), span_id(8));
+    for (said, expected) in [
+        (Some("0000000000000008"), Some(parent)),
+        (Some("0000000000000000"), None),
+        (Some("eight"), None),
+        (None, None),
+    ] {
+        let (pending, warnings) = sanitized(|span| {
+            span.name = Str::from_static("agent run (pending)");
+            (span.parent_span_id, span.end_time_unix_nano) = (Some(real), START);
+            span.attributes = [("logfire.span_type", "pending_span")].into_iter().collect();
+            if let Some(id) = said {
+                span.attributes.push("logfire.pending_parent_id", id);
+            }
+        });
+        assert_eq!((pending.span_id, pending.parent_span_id), (real, expected), "{said:?}");
+        assert_eq!((&*pending.name, warnings), ("agent run", vec![MISSING_END.into()]));
+        let mut again = pending.clone();
+        super::span(&mut again, RECEIVED, &mut Vec::new());
+        assert_eq!(again, pending);
+    }
+}
+
+fn span_id(number: u64) -> SpanId {
+    SpanId::from_bytes(&number.to_be_bytes()).unwrap()
 }
 
 fn any_value() -> impl Strategy<Value = Value> {

@@ -217,6 +217,7 @@ fn render_store(shared: &Shared, text: &mut Text) {
     for (name, help, value) in [
         ("wal_bytes", "bytes in the write-ahead log", status.wal_bytes),
         ("live_rows", "rows that wait to be sealed", status.live_rows as u64),
+        ("running_spans", "spans that have not ended", status.running_spans as u64),
         ("live_bytes", "memory that they take, about", status.live_bytes as u64),
         ("sealing_generations", "closed generations of rows not yet sealed", status.sealing as u64),
         ("segments", "segments that are served", status.segments as u64),

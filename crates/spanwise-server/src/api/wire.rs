@@ -12,9 +12,7 @@ use spanwise_model::genai::{
 use spanwise_model::span::StatusCode;
 use spanwise_model::summary::TraceSummary;
 use spanwise_model::wire::base64;
-use spanwise_model::{
-    Attributes, Event, Link, Scope, Span, SpanId, StoredSpan, TraceId, Value, Warning,
-};
+use spanwise_model::{Attributes, Event, Link, Scope, SpanId, StoredSpan, TraceId, Value, Warning};
 use spanwise_store::query::SpanHit;
 
 /// The largest integer that every JSON reader keeps exact.
@@ -90,6 +88,8 @@ pub struct SpanHitJson<'a> {
     kind: &'static str,
     status: &'static str,
     is_error: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    running: bool,
     start_time_unix_nano: Nanos,
     duration_ns: Nanos,
     operation: Option<&'static str>,
@@ -113,6 +113,7 @@ impl<'a> From<&'a SpanHit> for SpanHitJson<'a> {
             kind: hit.kind.as_str(),
             status: hit.status.as_str(),
             is_error: hit.is_error,
+            running: hit.is_running,
             start_time_unix_nano: Nanos(hit.start_time_unix_nano),
             duration_ns: Nanos(hit.duration_ns),
             operation: hit.operation.map(Operation::as_str),
@@ -139,10 +140,14 @@ struct HeadJson<'a> {
     duration_ns: Nanos,
     status: StatusJson<'a>,
     is_error: bool,
+    /// Whether it had not ended when it was last heard of.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    running: bool,
 }
 
-impl<'a> From<&'a Span> for HeadJson<'a> {
-    fn from(span: &'a Span) -> Self {
+impl<'a> From<&'a StoredSpan> for HeadJson<'a> {
+    fn from(stored: &'a StoredSpan) -> Self {
+        let span = &stored.span;
         HeadJson {
             span_id: span.span_id,
             parent_span_id: span.parent_span_id,
@@ -153,6 +158,7 @@ impl<'a> From<&'a Span> for HeadJson<'a> {
             duration_ns: Nanos(span.duration_ns()),
             status: StatusJson::new(span.status.code, &span.status.message),
             is_error: span.is_error(),
+            running: stored.is_running(),
         }
     }
 }
@@ -166,14 +172,18 @@ pub struct OutlineJson<'a> {
     llm: Option<KnownFacts<'a>>,
     #[serde(skip_serializing_if = "slice_is_empty")]
     warnings: &'a [Warning],
+    /// When a running span was last heard of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received_unix_nano: Option<Nanos>,
 }
 
 impl<'a> From<&'a StoredSpan> for OutlineJson<'a> {
     fn from(stored: &'a StoredSpan) -> Self {
         OutlineJson {
-            head: HeadJson::from(&stored.span),
+            head: HeadJson::from(stored),
             llm: FactsJson::of(&stored.facts).map(KnownFacts),
             warnings: &stored.warnings,
+            received_unix_nano: stored.is_running().then_some(Nanos(stored.received_unix_nano)),
         }
     }
 }
@@ -205,7 +215,7 @@ impl<'a> SpanJson<'a> {
     pub fn new(stored: &'a StoredSpan, view: Option<&'a LlmView>) -> Self {
         let span = &stored.span;
         SpanJson {
-            head: HeadJson::from(span),
+            head: HeadJson::from(stored),
             attributes: AttributesJson(&span.attributes),
             resource: AttributesJson(&span.resource.attributes),
             scope: ScopeJson::from(&*span.scope),

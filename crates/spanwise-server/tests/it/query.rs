@@ -52,6 +52,36 @@ async fn a_trace_in_all_its_shapes() {
 }
 
 #[tokio::test]
+async fn a_running_span_is_shown_until_it_ends_also_after_a_restart() {
+    let server = Server::start().await;
+    let (mut root, mut call) = (span(0, 0), span(0, 1));
+    let ends = [root.end_time_unix_nano, call.end_time_unix_nano];
+    (root.end_time_unix_nano, call.end_time_unix_nano) = (0, 0);
+    server.take(&request(vec![root.clone(), call.clone()])).await;
+    let path = format!("/api/v1/traces/{}?view=outline", trace_hex(0));
+    let outline = server.get(&path).await.json();
+    assert_eq!((&outline["complete"], &outline["span_count"]), (&json!(false), &json!(2)));
+    for span in outline["spans"].as_array().unwrap() {
+        assert_eq!((&span["running"], &span["duration_ns"]), (&json!(true), &json!("0")));
+        assert!(span["received_unix_nano"].is_string(), "{span}");
+    }
+    let problems = server.get("/api/v1/ingest/problems").await.json();
+    assert_eq!(problems["problems"], json!([]), "running is no fault");
+
+    let server = Server::in_folder(server.stop().await, "").await;
+    [root.end_time_unix_nano, call.end_time_unix_nano] = ends;
+    server.take(&request(vec![call])).await;
+    let outline = server.get(&path).await.json();
+    assert_eq!((&outline["complete"], &outline["span_count"]), (&json!(false), &json!(2)));
+    server.take(&request(vec![root])).await;
+    let outline = server.get(&path).await.json();
+    assert_eq!((&outline["complete"], &outline["span_count"]), (&json!(true), &json!(2)));
+    assert!(outline["spans"].as_array().unwrap().iter().all(|span| span.get("running").is_none()));
+    let hits = server.get("/api/v1/spans").await.json();
+    assert_eq!(hits["spans"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_not_found() {
     let server = Server::start().await;
     server.take(&request(vec![span(0, 0)])).await;

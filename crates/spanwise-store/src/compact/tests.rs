@@ -12,6 +12,7 @@ pub(crate) fn meta(n_rows: u32) -> Meta {
         max_end: 0,
         max_received: 0,
         bytes: u64::from(n_rows) * 300,
+        keeps_running: false,
         projects: vec!["default".into()],
         row_groups: vec![],
         files: vec![],

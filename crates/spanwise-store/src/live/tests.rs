@@ -5,6 +5,21 @@ use crate::query::sample::plain_span;
 
 const MARK: BodyMark = BodyMark { hash: 0, received_unix_nano: 1 };
 
+impl Writer {
+    /// Takes a batch without spans that run.
+    pub(crate) fn insert(
+        &mut self,
+        sequence: u64,
+        body: BodyMark,
+        rows: Vec<Arc<StoredSpan>>,
+    ) -> Vec<Arc<StoredSpan>> {
+        let arrival = self.sort_out(rows, &Running::default(), |_| false);
+        self.publish(&arrival);
+        self.took(sequence, body);
+        arrival.taken
+    }
+}
+
 fn rows(spans: Vec<StoredSpan>) -> Vec<Arc<StoredSpan>> {
     spans.into_iter().map(Arc::new).collect()
 }
@@ -21,11 +36,11 @@ fn names(view: &View) -> Vec<Str> {
 fn a_view_does_not_change_while_spans_arrive() {
     let mut writer = Writer::new(0);
     writer.insert(0, MARK, rows(vec![plain_span(1, 1, "a", 10), plain_span(1, 2, "b", 20)]));
-    let before = View::of(&[Arc::clone(writer.active())]);
+    let before = View::of(&[Arc::clone(writer.active())], Arc::default());
     writer.insert(1, MARK, rows(vec![plain_span(1, 3, "c", 30), plain_span(2, 1, "d", 30)]));
     let id = plain_span(1, 1, "", 0).span.trace_id;
     assert_eq!((before.len(), before.trace("default", id).count()), (2, 2));
-    let after = View::of(&[Arc::clone(writer.active())]);
+    let after = View::of(&[Arc::clone(writer.active())], Arc::default());
     assert_eq!((after.len(), after.trace("default", id).count()), (4, 3));
     assert_eq!(after.trace("other", id).count(), 0);
     assert_eq!(names(&after), ["a", "b", "c", "d"]);
@@ -104,7 +119,7 @@ fn a_trace_of_200_000_spans_is_taken() {
         let spans = (0..2000).map(|at| plain_span(1, batch * 2000 + at + 1, "s", at)).collect();
         writer.insert(batch, MARK, rows(spans));
     }
-    let view = View::of(&[Arc::clone(writer.active())]);
+    let view = View::of(&[Arc::clone(writer.active())], Arc::default());
     let id = plain_span(1, 1, "", 0).span.trace_id;
     assert_eq!(view.trace("default", id).count(), 200_000);
     assert!(writer.active().bytes() > 200_000 * size_of::<StoredSpan>());

@@ -200,6 +200,8 @@ pub struct SpanHit {
     pub status: StatusCode,
     /// [`spanwise_model::Span::is_error`].
     pub is_error: bool,
+    /// [`spanwise_model::StoredSpan::is_running`].
+    pub is_running: bool,
     pub start_time_unix_nano: u64,
     pub duration_ns: u64,
     pub operation: Option<Operation>,

@@ -277,7 +277,7 @@ pub fn live(rows: &[StoredSpan]) -> View {
     let mut writer = Writer::new(0);
     let rows = rows.iter().cloned().map(Arc::new).collect();
     writer.insert(0, BodyMark { hash: 0, received_unix_nano: 1 }, rows);
-    View::of(&[Arc::clone(writer.active())])
+    View::of(&[Arc::clone(writer.active())], Arc::default())
 }
 
 /// A segment that holds these rows, in a folder of its own.

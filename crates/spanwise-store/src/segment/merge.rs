@@ -32,7 +32,8 @@ struct Part {
 }
 
 /// Writes the rows of `inputs` as one segment into `dir`, which must not exist yet. A row that is
-/// there twice (the same but for the time it was received) is written once.
+/// there twice (the same but for the time it was received) is written once, and a running span not
+/// at all if it has ended.
 pub fn merge(
     inputs: &[Arc<Segment>],
     dir: &Path,
@@ -141,7 +142,8 @@ fn merge_trace(
             written[same_place..].iter_mut().for_each(strip);
             same_place = written.len();
         }
-        if written[same_place..].iter().any(|known| is_same(known, &stored)) {
+        if written[same_place..].iter().any(|known| is_same(known, &stored) || stored.is_running())
+        {
             continue;
         }
         writer.push(&stored)?;
@@ -150,9 +152,10 @@ fn merge_trace(
     writer.end_trace(written.iter())
 }
 
-/// Which head's row comes next; of equal ones the one of the first input.
+/// Which head's row comes next; of equal ones the one that has ended, of the first input.
 fn smallest(heads: &[Head]) -> Option<usize> {
-    (0..heads.len()).min_by_key(|&at| (place(&heads[at].next), heads[at].input))
+    let order = |head: &Head| (place(&head.next), head.next.is_running(), head.input);
+    (0..heads.len()).min_by_key(|&at| order(&heads[at]))
 }
 
 /// Where a row belongs among the rows of its trace.

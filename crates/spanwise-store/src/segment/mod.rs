@@ -79,6 +79,9 @@ pub struct Meta {
     pub max_received: u64,
     /// Size of all files, without the text index.
     pub bytes: u64,
+    /// Whether it is not served: it keeps the running spans for the next opening.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_running: bool,
     /// The projects in it, sorted.
     pub projects: Vec<Arc<str>>,
     /// Row groups of `spans.parquet` in order.

@@ -6,9 +6,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::UInt8Type;
 use spanwise_model::summary::TraceSummary;
-use spanwise_model::{StoredSpan, Str, TraceId, Value};
+use spanwise_model::{RowRole, SpanId, StoredSpan, Str, TraceId, Value};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::blocks::BlockFile;
@@ -16,7 +17,7 @@ use super::columns::{self, AttributeBuilder};
 use super::fields::{self, FieldCatalog};
 use super::row::{Decoder, RowView, Scalar};
 use super::scan::ColumnReader;
-use super::schema::ScalarType;
+use super::schema::{self, ScalarType};
 use super::traces::{self, Entry, TraceIndex, TraceTable};
 use super::{
     AttributeColumns, FORMAT_VERSION, FileMeta, Meta, Rows, SegmentError, TraceColumn, names,
@@ -121,6 +122,29 @@ impl Segment {
     pub fn trace_ordinal(&self, project: &str, id: TraceId) -> Result<Option<u32>, SegmentError> {
         let entry = self.find_trace(&mut self.decoder()?, project, id)?;
         Ok(entry.map(|entry| entry.ordinal))
+    }
+
+    /// Whether a span with these ids is in this segment.
+    pub fn has_span(
+        &self,
+        project: &str,
+        trace_id: TraceId,
+        span_id: SpanId,
+    ) -> Result<bool, SegmentError> {
+        let Some(entry) = self.find_trace(&mut self.decoder()?, project, trace_id)? else {
+            return Ok(false);
+        };
+        let batch = self.columns(Rows::Range(entry.rows()), &[schema::SPAN_ID, schema::ROLE])?;
+        let ids = batch.column_by_name(schema::SPAN_ID).and_then(|c| c.as_fixed_size_binary_opt());
+        let roles = batch.column_by_name(schema::ROLE);
+        let roles = roles.and_then(|roles| roles.as_primitive_opt::<UInt8Type>());
+        let (Some(ids), Some(roles)) = (ids, roles) else {
+            return Err(self.rows.corrupt("ids or roles are missing"));
+        };
+        let is_it = |(id, role): (Option<&[u8]>, &u8)| {
+            id == Some(span_id.as_bytes()) && *role == RowRole::Span as u8
+        };
+        Ok(ids.iter().zip(roles.values()).any(is_it))
     }
 
     fn find_trace(

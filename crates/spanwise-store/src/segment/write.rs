@@ -129,6 +129,7 @@ impl SegmentWriter {
                 max_end: 0,
                 max_received: 0,
                 bytes: 0,
+                keeps_running: false,
                 projects: fields.projects.keys().cloned().collect(),
                 row_groups: Vec::new(),
                 files: Vec::new(),

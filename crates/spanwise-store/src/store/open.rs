@@ -3,17 +3,18 @@
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spanwise_model::StoredSpan;
 
 use super::shared::{Parts, remove_leftovers};
-use super::{Recovery, SetAside, Shared, Store};
+use super::{Checkpoint, Recovery, SetAside, Shared, Store};
 use crate::bodies::{BodyMark, RecentBodies};
 use crate::catalog::Catalog;
 use crate::folder::Folder;
-use crate::live::Writer;
-use crate::segment::{FORMAT_VERSION, Segment, SegmentError};
+use crate::live::{Running, Writer};
+use crate::query::Detail;
+use crate::segment::{FORMAT_VERSION, Rows, Segment, SegmentError};
 use crate::wal::{Logged, Recovered, Wal, recover};
 use crate::{Config, Hooks, OpenError, Replay, committer, compact, seal};
 
@@ -23,7 +24,7 @@ pub(super) fn open(config: Config, replay: &Replay, hooks: Hooks) -> Result<Stor
     let folder = Folder::open(&config.dir)?;
     let catalog = Catalog::open(&folder.catalog(), hooks.clone(), config.repair)?;
     remove_leftovers(&folder, &catalog, config.repair)?;
-    let (segments, mut set_aside) = open_segments(&folder, &catalog)?;
+    let Opened { segments, checkpoint, mut set_aside } = open_segments(&folder, &catalog)?;
     let mut bodies: Vec<_> = Vec::new();
     let log_mark = catalog.log_mark();
     let mut recovery = Recovery::default();
@@ -50,6 +51,7 @@ pub(super) fn open(config: Config, replay: &Replay, hooks: Hooks) -> Result<Stor
         folder,
         catalog,
         segments,
+        checkpoint,
         set_aside,
         writer,
         wal_files,
@@ -66,36 +68,61 @@ pub(super) fn open(config: Config, replay: &Replay, hooks: Hooks) -> Result<Stor
     Ok(store)
 }
 
-/// Sealing begins well before appends are refused, whatever was configured.
+/// Sealing begins well before appends are refused, whatever was configured; nothing is waited for
+/// longer than it would be kept.
 fn bounded(mut config: Config) -> Config {
     config.seal_spans = config.seal_spans.max(1);
     config.seal_bytes = config.seal_bytes.min(config.max_live_bytes / 2);
+    config.running_for = config.running_for.min(config.retain_for.unwrap_or(Duration::MAX));
     config
+}
+
+/// The segments of a folder.
+#[derive(Default)]
+struct Opened {
+    segments: Vec<Arc<Segment>>,
+    checkpoint: Checkpoint,
+    set_aside: Vec<SetAside>,
 }
 
 /// A damaged segment is set aside. One of another format is not: that is nearly always all of
 /// them, and the wrong program.
-fn open_segments(
-    folder: &Folder,
-    catalog: &Catalog,
-) -> Result<(Vec<Arc<Segment>>, Vec<SetAside>), OpenError> {
-    let (mut segments, mut set_aside) = (Vec::new(), Vec::new());
+fn open_segments(folder: &Folder, catalog: &Catalog) -> Result<Opened, OpenError> {
+    let mut found = Opened::default();
     for (&id, meta) in catalog.segments() {
         let path = folder.segment(id);
-        match Segment::open(&path, meta.clone()) {
-            Ok(segment) => segments.push(Arc::new(segment)),
-            Err(SegmentError::Format(found)) => {
+        let opened = Segment::open(&path, meta.clone()).and_then(|segment| {
+            if !meta.keeps_running {
+                return Ok(Some(segment));
+            }
+            let running = running_of(&segment)?;
+            found.checkpoint = Checkpoint { segment: Some(id), running: Arc::new(running) };
+            Ok(None)
+        });
+        match opened {
+            Ok(segment) => found.segments.extend(segment.map(Arc::new)),
+            Err(SegmentError::Format(version)) => {
                 let (found, known) =
-                    (format!("segment {found}"), format!("segment {FORMAT_VERSION}"));
+                    (format!("segment {version}"), format!("segment {FORMAT_VERSION}"));
                 return Err(OpenError::Format { path, found, known });
             }
             Err(error) => {
                 tracing::error!(%error, "a damaged segment is not served");
-                set_aside.push(SetAside { path, reason: error.to_string() });
+                found.set_aside.push(SetAside { path, reason: error.to_string() });
             }
         }
     }
-    Ok((segments, set_aside))
+    Ok(found)
+}
+
+/// The spans that ran when the last generation was sealed.
+fn running_of(segment: &Segment) -> Result<Running, SegmentError> {
+    let mut running = Running::default();
+    let rows = Rows::Range(0..segment.meta().n_rows);
+    for row in segment.stored_spans(rows, Detail::Full)? {
+        running.insert(Arc::new(row));
+    }
+    Ok(running)
 }
 
 fn report(recovered: &Recovered, set_aside: &mut Vec<SetAside>) {

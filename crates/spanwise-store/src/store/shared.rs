@@ -17,7 +17,7 @@ use crate::catalog::{Catalog, Edit};
 use crate::committer::Queue;
 use crate::compact::Bell;
 use crate::folder::Folder;
-use crate::live::{Generation, View, Writer};
+use crate::live::{Generation, Running, View, Writer};
 use crate::query::QueryError;
 use crate::seal::{SealQueue, guarded};
 use crate::segment::Segment;
@@ -30,6 +30,8 @@ const SUBSCRIBER_BATCHES: usize = 1024;
 const FREE_SPACE_VALID: Duration = Duration::from_secs(1);
 /// When a client should try again while too much waits to be sealed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Running spans take this part of the memory for live spans at most.
+const RUNNING_PART: usize = 4;
 /// With an age to keep, segments of this part of it at most are merged.
 const RETENTION_STEPS: u32 = 30;
 
@@ -46,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) subscribers: broadcast::Sender<Arc<[Arc<StoredSpan>]>>,
     writer: Mutex<Writer>,
     catalog: Mutex<Catalog>,
+    checkpoint: Mutex<Checkpoint>,
     visible: RwLock<Visible>,
     /// Segments that the catalog has dropped, until their last reader is gone.
     retired: Mutex<Vec<Arc<Segment>>>,
@@ -60,8 +63,18 @@ pub(crate) struct Shared {
 struct Visible {
     /// Oldest first; the last one takes spans.
     generations: Vec<Arc<Generation>>,
+    /// Spans that have not ended, wherever they were logged.
+    running: Arc<Running>,
     /// Oldest first.
     segments: Vec<Arc<Segment>>,
+}
+
+/// The running spans as the last seal wrote them down.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoint {
+    /// The segment that holds them, if there were any.
+    pub(crate) segment: Option<u64>,
+    pub(crate) running: Arc<Running>,
 }
 
 /// What opening a folder gives.
@@ -71,6 +84,7 @@ pub(super) struct Parts {
     pub(super) folder: Folder,
     pub(super) catalog: Catalog,
     pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) checkpoint: Checkpoint,
     pub(super) set_aside: Vec<SetAside>,
     pub(super) writer: Writer,
     pub(super) wal_files: Arc<Files>,
@@ -81,6 +95,7 @@ impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
         let mut visible = Visible::default();
         visible.generations.push(Arc::clone(parts.writer.active()));
+        visible.running = Arc::clone(&parts.checkpoint.running);
         visible.segments = parts.segments;
         sort(&mut visible.segments);
         Shared {
@@ -95,6 +110,7 @@ impl Shared {
             subscribers: broadcast::Sender::new(SUBSCRIBER_BATCHES),
             writer: Mutex::new(parts.writer),
             catalog: Mutex::new(parts.catalog),
+            checkpoint: Mutex::new(parts.checkpoint),
             visible: RwLock::new(visible),
             retired: Mutex::default(),
             set_aside: Mutex::new(parts.set_aside),
@@ -110,7 +126,29 @@ impl Shared {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let visible = self.visible.read().unwrap_or_else(PoisonError::into_inner);
-        Snapshot { live: View::of(&visible.generations), segments: visible.segments.clone() }
+        let live = View::of(&visible.generations, Arc::clone(&visible.running));
+        Snapshot { live, segments: visible.segments.clone() }
+    }
+
+    /// The running spans as they are now.
+    fn running(&self) -> Arc<Running> {
+        let visible = self.visible.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&visible.running)
+    }
+
+    /// The running spans that are in no segment once this generation is sealed.
+    pub(crate) fn running_beside(&self, sealed: u64) -> Arc<Running> {
+        let visible = self.visible.read().unwrap_or_else(PoisonError::into_inner);
+        let mut running = Arc::clone(&visible.running);
+        let later = visible.generations.iter().filter(|generation| generation.number() != sealed);
+        for row in later.flat_map(|generation| generation.given_up()) {
+            Arc::make_mut(&mut running).insert(Arc::clone(row));
+        }
+        running
+    }
+
+    pub(crate) fn checkpoint(&self) -> MutexGuard<'_, Checkpoint> {
+        lock(&self.checkpoint)
     }
 
     /// The segments that are served, oldest first.
@@ -173,7 +211,19 @@ impl Shared {
         rows: Vec<Arc<StoredSpan>>,
     ) -> usize {
         let mut writer = lock(&self.writer);
-        let taken = writer.insert(sequence, mark, rows);
+        // Only those who hold the writer change what runs.
+        let arrival = writer.sort_out(rows, &self.running(), |row| self.is_sealed(row));
+        if arrival.concerns_running() {
+            // In one step: a span that ends is not seen twice, and not for a moment nowhere.
+            self.change_visible(|visible| {
+                writer.publish(&arrival);
+                arrival.apply(Arc::make_mut(&mut visible.running));
+            });
+        } else {
+            writer.publish(&arrival);
+        }
+        writer.took(sequence, mark);
+        let taken = arrival.taken;
         let active = writer.active();
         if active.len() >= self.config.seal_spans || active.bytes() >= self.config.seal_bytes {
             self.rotate_locked(&mut writer);
@@ -185,6 +235,20 @@ impl Shared {
             let _ = self.subscribers.send(taken.into());
         }
         n_taken
+    }
+
+    /// Whether a span that is said to run is in a segment: it has ended, or was given up. A segment
+    /// that cannot be read does not say so.
+    fn is_sealed(&self, row: &StoredSpan) -> bool {
+        let start = row.span.start_time_unix_nano;
+        self.segments().iter().any(|segment| {
+            let meta = segment.meta();
+            (meta.min_start..=meta.max_start).contains(&start)
+                && matches!(
+                    segment.has_span(&row.project, row.span.trace_id, row.span.span_id),
+                    Ok(true)
+                )
+        })
     }
 
     /// Why nothing more is taken, if so.
@@ -219,9 +283,22 @@ impl Shared {
         if writer.active().first_received_unix_nano().is_none() {
             return;
         }
+        self.give_up_lost(writer);
         let (closed, next) = writer.rotate();
         self.change_visible(|visible| visible.generations.push(next));
         self.seal_queue.push(closed);
+    }
+
+    /// Running spans that are not waited for any longer are sealed as they are.
+    fn give_up_lost(&self, writer: &Writer) {
+        let before = now_unix_nano().saturating_sub(self.config.running_for.as_nanos() as u64);
+        let max_bytes = self.config.max_live_bytes / RUNNING_PART;
+        let lost = self.running().lost(before, max_bytes);
+        if !lost.is_empty() {
+            self.change_visible(|visible| {
+                writer.give_up(Arc::make_mut(&mut visible.running), lost);
+            });
+        }
     }
 
     /// Shows a segment in place of the generation it was made of, in one step.
@@ -338,11 +415,12 @@ impl Shared {
             Vec::new()
         };
         let waiting = unindexed.iter().map(|segment| segment.meta().min_start);
-        let live = snapshot.live.iter().map(|row| row.span.start_time_unix_nano);
+        let live = snapshot.live.waiting().map(|row| row.span.start_time_unix_nano);
         let newest = metas().map(|meta| meta.max_start.saturating_add(1)).max();
         Status {
             wal_bytes: self.wal_files.used_bytes(),
-            live_rows: snapshot.live.len(),
+            live_rows: snapshot.live.len() - snapshot.live.n_running(),
+            running_spans: snapshot.live.n_running(),
             live_bytes: self.live_bytes(),
             sealing: self.seal_queue.len(),
             segments: snapshot.segments.len(),

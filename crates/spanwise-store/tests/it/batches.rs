@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use spanwise_model::genai::Facts;
 use spanwise_model::span::Kind;
+use spanwise_model::stored::MISSING_END;
 use spanwise_model::{
-    Attributes, Resource, RowRole, Scope, Span, SpanId, Status, StoredSpan, TraceId,
+    Attributes, Resource, RowRole, Scope, Span, SpanId, Status, StoredSpan, TraceId, Warning,
 };
 use spanwise_store::query::Detail;
 use spanwise_store::segment::Rows;
@@ -18,6 +19,13 @@ use spanwise_store::{
 
 /// A span by its trace and its own number, neither of them zero.
 pub type Number = (u64, u64);
+
+/// The number of a span that runs and has recorded so much, in place of its own. More than nothing.
+pub fn running(span: u64, progress: u64) -> u64 {
+    span | progress << PROGRESS_AT
+}
+
+const PROGRESS_AT: u32 = 32;
 
 /// A body of these spans: the numbers, one after the other.
 pub fn body(spans: &[Number]) -> LoggedBody {
@@ -41,7 +49,7 @@ pub fn spans(body: &LoggedBody) -> Vec<StoredSpan> {
     let scope = Arc::new(Scope::default());
     let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
     let each = body.body.chunks_exact(16).map(|pair| (number(&pair[..8]), number(&pair[8..])));
-    each.map(|(trace, span)| StoredSpan {
+    let stored = |(trace, progress, span): (u64, u64, u64)| StoredSpan {
         project: Arc::clone(&body.project),
         role: RowRole::Span,
         span: Span {
@@ -53,10 +61,16 @@ pub fn spans(body: &LoggedBody) -> Vec<StoredSpan> {
             name: format!("step {span}").into(),
             kind: Kind::Internal,
             start_time_unix_nano: 1_700_000_000_000_000_000 + trace * 1_000_000 + span,
-            end_time_unix_nano: 1_700_000_000_000_500_000 + trace * 1_000_000 + span,
-            attributes: [("text", format!("what span {span} of {trace} said"))]
-                .into_iter()
-                .collect::<Attributes>(),
+            end_time_unix_nano: 1_700_000_000_000_000_000
+                + trace * 1_000_000
+                + span
+                + if progress == 0 { 500_000 } else { 0 },
+            attributes: [
+                ("text", format!("what span {span} of {trace} said")),
+                ("progress", progress.to_string()),
+            ]
+            .into_iter()
+            .collect::<Attributes>(),
             dropped_attributes_count: 0,
             events: vec![],
             dropped_events_count: 0,
@@ -67,8 +81,12 @@ pub fn spans(body: &LoggedBody) -> Vec<StoredSpan> {
             scope: Arc::clone(&scope),
         },
         facts: Facts::default(),
-        warnings: vec![],
+        warnings: Vec::from_iter((progress > 0).then(|| Warning::new(MISSING_END, "it runs"))),
         received_unix_nano: body.received_unix_nano,
+    };
+    each.map(|(trace, span)| {
+        let low = (1 << PROGRESS_AT) - 1;
+        stored((trace, span >> PROGRESS_AT, span & low))
     })
     .collect()
 }
@@ -79,7 +97,7 @@ pub fn trace_id(trace: u64) -> TraceId {
     TraceId::from_bytes(&bytes).unwrap()
 }
 
-fn number_of(span: &StoredSpan) -> Number {
+pub fn number_of(span: &StoredSpan) -> Number {
     let trace = span.span.trace_id.as_bytes()[8..].try_into().unwrap();
     (u64::from_be_bytes(trace), u64::from_be_bytes(*span.span.span_id.as_bytes()))
 }

@@ -11,4 +11,5 @@ mod crash;
 mod damage;
 mod durability;
 mod limits;
+mod running;
 mod visibility;

@@ -201,6 +201,7 @@ fn hit(stored: &StoredSpan) -> SpanHit {
         kind: span.kind,
         status: span.status.code,
         is_error: span.is_error(),
+        is_running: stored.is_running(),
         start_time_unix_nano: span.start_time_unix_nano,
         duration_ns: span.duration_ns(),
         operation: facts.operation,

@@ -184,6 +184,7 @@ fn number_of(span: &StoredSpan, measure: Measure) -> Option<i64> {
     match measure {
         Measure::Count => Some(1),
         Measure::Errors => span.span.is_error().then_some(1),
+        Measure::Duration(_) if span.is_running() => None,
         Measure::Duration(_) => Some(span.span.duration_ns() as i64),
         Measure::TimeToFirstToken(_) => span.facts.time_to_first_token_ns.map(|n| n as i64),
         Measure::InputTokens => usage.input.map(|n| n as i64),

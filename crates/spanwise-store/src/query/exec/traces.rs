@@ -20,6 +20,7 @@ use super::split::SplitTraces;
 use super::{N_THREADS, has_project, in_parallel, overlaps, to_i64};
 use crate::Snapshot;
 use crate::segment::{Segment, TraceColumn};
+use crate::store::superseded;
 
 /// In orders other than time, so many traces are looked at one by one rather than to find out
 /// first which of them lie in several places.
@@ -478,7 +479,8 @@ fn number(column: TraceColumn, summary: &TraceSummary) -> i64 {
     known.unwrap_or(i64::MIN)
 }
 
-/// A retry can put the same span into two places before they are merged.
+/// A retry can put the same span into two places before they are merged; a span that was given up
+/// can end.
 fn drop_repeated(rows: &mut Vec<&StoredSpan>) {
     let mut known = HashSet::new();
     rows.retain(|row| {
@@ -486,4 +488,6 @@ fn drop_repeated(rows: &mut Vec<&StoredSpan>) {
         let times = (span.start_time_unix_nano, span.end_time_unix_nano);
         known.insert((span.span_id, row.role, times, span.name.clone()))
     });
+    let superseded = superseded(rows.iter().copied());
+    rows.retain(|row| !(row.is_running() && superseded.contains(&row.span.span_id)));
 }
