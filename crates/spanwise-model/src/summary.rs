@@ -114,8 +114,8 @@ fn preview<'s, 'a: 's>(
         .unwrap_or_default()
 }
 
-/// A trace in one row. Sums follow the roll-up rules (U1, U2): model calls count, and of nested
-/// model calls the innermost.
+/// A trace in one row. Sums follow the roll-up rules (U1 to U3): model calls count, of nested model
+/// calls the innermost, and of a call that two instrumentations recorded one.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct TraceSummary {
@@ -167,6 +167,8 @@ pub struct SpanBrief<'a> {
     pub parent_span_id: Option<SpanId>,
     pub name: &'a str,
     pub service: &'a str,
+    /// The instrumentation that recorded it.
+    pub scope: &'a str,
     pub start_time_unix_nano: u64,
     pub end_time_unix_nano: u64,
     pub is_error: bool,
@@ -181,6 +183,7 @@ pub struct SpanBrief<'a> {
 #[allow(missing_docs)]
 pub struct FactsBrief<'a> {
     pub operation: Option<crate::genai::Operation>,
+    pub provider: &'a str,
     pub model: &'a str,
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
@@ -211,6 +214,7 @@ impl<'a> From<&'a StoredSpan> for SpanBrief<'a> {
             parent_span_id: stored.span.parent_span_id,
             name: &stored.span.name,
             service: stored.span.resource.service(),
+            scope: &stored.span.scope.name,
             start_time_unix_nano: stored.span.start_time_unix_nano,
             end_time_unix_nano: stored.span.end_time_unix_nano,
             is_error: stored.span.is_error(),
@@ -218,6 +222,7 @@ impl<'a> From<&'a StoredSpan> for SpanBrief<'a> {
             is_running: stored.is_running(),
             facts: FactsBrief {
                 operation: facts.operation,
+                provider: &facts.provider,
                 model: facts.model(),
                 input_tokens: facts.usage.input,
                 output_tokens: facts.usage.output,

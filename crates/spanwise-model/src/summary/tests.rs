@@ -36,6 +36,7 @@ fn brief(line: &str, number: u64) -> SpanBrief<'_> {
         parent_span_id: None,
         name,
         service: "shop",
+        scope: "sdk",
         start_time_unix_nano: start.parse().unwrap(),
         end_time_unix_nano: end.parse().unwrap(),
         is_error: false,
@@ -55,6 +56,7 @@ fn apply<'a>(span: &mut SpanBrief<'a>, word: &'a str) {
         ("running", _) => span.is_running = true,
         ("orphan", _) => span.parent_span_id = Some(id(999)),
         ("service", name) => span.service = name,
+        ("scope", name) => span.scope = name,
         ("model", name) => facts.model = name,
         ("in", count) => facts.input_tokens = count.parse().ok(),
         ("out", count) => facts.output_tokens = count.parse().ok(),
@@ -144,6 +146,39 @@ gateway 0..100 chat in=10 out=10
   chat 10..90 chat
 ";
     assert_eq!(usage(without_inner_usage), (Some(10), Some(10), None, false));
+}
+
+#[test]
+fn a_call_that_two_instrumentations_recorded_side_by_side_counts_once() {
+    let trace = "
+chat 0..900000000 workflow
+  stream 10..90000000 chat scope=a model=claude in=10 out=10 cost=7
+  create 20..89000000 chat scope=b model=claude in=10 out=11 cost=7
+";
+    assert_eq!(usage(trace), (Some(10), Some(10), Some(7), true));
+    for (what, other) in [
+        ("of the same instrumentation", "20..89000000 chat model=claude scope=a in=10 out=11"),
+        ("of another model", "20..89000000 chat model=gpt scope=b in=10 out=11"),
+        ("that used more", "20..89000000 chat model=claude scope=b in=13 out=11"),
+        ("that began and ended later", "20000000..99000000 chat model=claude scope=b in=10 out=11"),
+    ] {
+        let trace = trace.lines().take(3).collect::<Vec<_>>().join("\n");
+        let (input, ..) = usage(&format!("{trace}\n  create {other}\n"));
+        assert!(input > Some(19), "one {what} is a call of its own");
+    }
+}
+
+#[test]
+fn of_calls_at_the_same_time_each_has_one_twin() {
+    let trace = "
+chat 0..900000000 workflow
+  stream 10..90000000 chat scope=a in=10 out=10
+  stream 10..90000000 chat scope=a in=10 out=10
+  create 20..89000000 chat scope=b in=10 out=10
+  create 20..89000000 chat scope=b in=10 out=10
+  create 20..89000000 chat scope=b in=10 out=10
+";
+    assert_eq!(usage(trace), (Some(30), Some(30), None, false));
 }
 
 #[test]

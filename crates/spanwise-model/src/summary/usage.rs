@@ -1,6 +1,9 @@
-//! Whose tokens and money count, so that nothing counts twice (rules U1 and U2).
+//! Whose tokens and money count, so that nothing counts twice (rules U1 to U3).
+
+use std::collections::{HashMap, HashSet};
 
 use super::SpanBrief;
+use crate::SpanId;
 use crate::genai::Operation;
 use crate::tree::Ancestry;
 
@@ -19,7 +22,7 @@ impl Totals {
     /// repeat the usage of what they called, so theirs counts only when no model call has any.
     pub(super) fn of(spans: &[&SpanBrief<'_>]) -> Self {
         let ancestry = Ancestry::of(spans.iter().map(|span| (span.span_id, span.parent_span_id)));
-        let calls = innermost_model_calls(spans, &ancestry);
+        let calls = without_twins(innermost_model_calls(spans, &ancestry));
         if calls.is_empty() { sum(&outermost(spans, &ancestry)) } else { sum(&calls) }
     }
 }
@@ -95,6 +98,53 @@ fn innermost_model_calls<'s, 'a>(
         is_metered(span) && sort_of_call(span).is_some_and(|sort| below & sort == 0)
     };
     spans.iter().zip(below).filter(counts).map(|(span, _)| *span).collect()
+}
+
+/// How far the token counts of two records of one call differ at most.
+const TWIN_TOKENS: u64 = 2;
+/// How far the longer record may fail to enclose the shorter one.
+const TWIN_NS: u64 = 5_000_000;
+
+/// Leaves one of two siblings by which two instrumentations recorded one call: a stream is often
+/// read when the span of who asked for it is no longer current. Expects calls in order of time.
+fn without_twins<'s, 'a>(calls: Vec<&'s SpanBrief<'a>>) -> Vec<&'s SpanBrief<'a>> {
+    let scopes: HashSet<&str> = calls.iter().map(|call| call.scope).collect();
+    if scopes.len() < 2 {
+        return calls;
+    }
+    // Under each parent the calls that have no twin yet, and may still have one.
+    let mut single: HashMap<Option<SpanId>, Vec<&SpanBrief<'a>>> = HashMap::new();
+    let mut kept = Vec::with_capacity(calls.len());
+    for call in calls {
+        let siblings = single.entry(call.parent_span_id).or_default();
+        let start = call.start_time_unix_nano;
+        siblings.retain(|other| other.end().saturating_add(TWIN_NS) >= start);
+        if let Some(at) = siblings.iter().position(|other| is_twin(other, call)) {
+            siblings.swap_remove(at);
+        } else {
+            siblings.push(call);
+            kept.push(call);
+        }
+    }
+    kept
+}
+
+/// Rule U3; `first` did not start after `second`.
+fn is_twin(first: &SpanBrief<'_>, second: &SpanBrief<'_>) -> bool {
+    let near = |a: Option<u64>, b: Option<u64>| {
+        a.unwrap_or_default().abs_diff(b.unwrap_or_default()) <= TWIN_TOKENS
+    };
+    let (one, other) = (&first.facts, &second.facts);
+    let starts_together =
+        first.start_time_unix_nano.abs_diff(second.start_time_unix_nano) <= TWIN_NS;
+    let encloses = second.end() <= first.end().saturating_add(TWIN_NS)
+        || (starts_together && first.end() <= second.end().saturating_add(TWIN_NS));
+    first.scope != second.scope
+        && sort_of_call(first) == sort_of_call(second)
+        && (one.provider, one.model) == (other.provider, other.model)
+        && near(one.input_tokens, other.input_tokens)
+        && near(one.output_tokens, other.output_tokens)
+        && encloses
 }
 
 /// The metered spans with no metered span above them.

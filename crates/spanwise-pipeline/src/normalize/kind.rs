@@ -1,5 +1,6 @@
 //! What an LLM-related span did (semconv §4).
 
+use spanwise_model::Span;
 use spanwise_model::genai::Operation;
 
 use super::events;
@@ -25,7 +26,12 @@ fn resolve(answer: Answer, reading: &Reading<'_>) -> Option<Operation> {
         Answer::Is(operation) => Some(operation),
         // Rule K3.
         Answer::Chain if reading.span.parent_span_id.is_none() => Some(Operation::Workflow),
+        // LangChain says on every span which agent it is part of: the one of that name is it.
+        Answer::Chain if reading.text(Field::AgentName) == reading.span.name => {
+            Some(Operation::Agent)
+        }
         Answer::Chain => Some(Operation::Task),
+        Answer::Call if is_around_a_call(reading.span) => Some(Operation::Task),
         Answer::Call => {
             let is_completion = reading.has_flattened("llm.prompts.", "")
                 && !reading.has_flattened("llm.input_messages.", "");
@@ -38,6 +44,14 @@ fn resolve(answer: Answer, reading: &Reading<'_>) -> Option<Operation> {
         }
         Answer::NoKind => None,
     }
+}
+
+/// LlamaIndex records every method of a model's class as a call: these only prepare one, or make
+/// one that has a span of its own below.
+fn is_around_a_call(span: &Span) -> bool {
+    let method = span.name.rsplit('.').next().unwrap_or_default();
+    span.scope.name.starts_with("openinference.instrumentation.llama_index")
+        && ["_prepare_", "predict", "with_tools"].iter().any(|part| method.contains(part))
 }
 
 /// Rule K2: an HTTP call that carries neither messages nor tokens is only an HTTP call.

@@ -168,8 +168,11 @@ fn agent_name(reading: &Reading<'_>, operation: Operation) -> Str {
     let entity = reading.text(Field::EntityName);
     // OpenInference names its spans after classes, which is not the agent's name.
     let is_class_name = reading.kind().is_some_and(|(_, key)| key == "openinference.span.kind");
+    // CrewAI's agents are known by their role, which its instrumentation names the node by.
+    let is_crew = reading.span.scope.name.starts_with("openinference.instrumentation.crewai");
     match (entity.is_empty(), is_class_name) {
         (false, _) => entity,
+        (true, _) if is_crew => reading.text(Field::GraphNode),
         (true, true) => Str::new(),
         (true, false) => stripped(&reading.span.name, &["invoke_agent ", "agent."], ".agent"),
     }

@@ -26,6 +26,7 @@ pub static DIALECT: Dialect = Dialect {
         path(F::User, 110, "metadata", &["user_id"]),
         path(F::User, 120, "llm.invocation_parameters", &["user"]),
         row(F::AgentName, 20, "agent.name"),
+        path(F::AgentName, 40, "metadata", &["lc_agent_name"]),
         row(F::AgentId, 20, "agent.id"),
         row(F::GraphNode, 10, "graph.node.id"),
         row(F::ToolName, 20, "tool.name"),
