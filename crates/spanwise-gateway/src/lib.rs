@@ -3,4 +3,7 @@
 //! Nothing in this crate reads a configuration file, binds a socket or installs a signal handler;
 //! whoever runs a gateway hands these in.
 
+pub mod config;
 pub mod dialect;
+pub mod plan;
+pub mod provider;

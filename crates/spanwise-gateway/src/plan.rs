@@ -1,0 +1,543 @@
+//! What a configuration amounts to: every name resolved, every mistake found before it matters.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::uri::{Authority, Scheme as UriScheme};
+use http::{HeaderName, HeaderValue, Uri};
+
+use crate::config::{self, Config, ModelProvider, Propagate, Secret, Strategy, Timeouts};
+use crate::dialect::Dialect;
+use crate::provider::{self, Preset, Scheme};
+
+/// Where secrets are found: in the environment and in files.
+pub trait Secrets {
+    /// The variable's value.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// The file's text.
+    fn file(&self, path: &str) -> Result<String, String>;
+}
+
+/// A mistake in a configuration, said so that its author can mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Mistake(String);
+
+/// What a gateway does.
+#[derive(Debug)]
+pub struct Plan {
+    /// What it was made of.
+    pub config: Config,
+    by_name: HashMap<String, Arc<Route>>,
+    /// `gpt-4o` for `openai/gpt-4o`, where nothing else is called so.
+    short: HashMap<String, Arc<Route>>,
+    /// `provider/*`, longest provider first.
+    families: Vec<(String, Arc<Upstream>)>,
+    default: Option<String>,
+    agents: HashMap<String, Arc<Upstream>>,
+}
+
+/// What a name stands for.
+#[derive(Debug)]
+pub struct Route {
+    /// The name that clients ask for.
+    pub name: String,
+    /// How one of the targets is chosen.
+    pub strategy: Strategy,
+    /// In order of preference, never empty.
+    pub targets: Vec<Target>,
+    /// Whether answers may come out of the cache.
+    pub is_cached: bool,
+}
+
+/// A provider and the model that it is asked for.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where it is served.
+    pub upstream: Arc<Upstream>,
+    /// What the provider calls it.
+    pub model: String,
+    /// Its share among the others' weights.
+    pub weight: u32,
+}
+
+/// A connection to a provider or an agent: its address, its credential, its manners.
+#[derive(Debug)]
+pub struct Upstream {
+    /// What messages call it.
+    pub id: String,
+    /// OpenTelemetry's name of the provider.
+    pub provider: String,
+    /// Where it is.
+    pub scheme: UriScheme,
+    /// Host and port.
+    pub authority: Authority,
+    /// The beginning of every path, without a slash at its end.
+    pub base_path: String,
+    /// How it is told who asks.
+    pub credential: Credential,
+    /// What it speaks, in order of preference.
+    pub dialects: Vec<Dialect>,
+    /// Headers that each request gets.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What it learns of the trace.
+    pub propagate: Propagate,
+    /// Whether it gets the baggage too.
+    pub passes_baggage: bool,
+    /// Azure's `api-version`.
+    pub api_version: Option<String>,
+    /// How long everything may take there.
+    pub timeouts: Timeouts,
+    /// PEM text of certificates to trust beside the system's.
+    pub ca_pem: Option<String>,
+}
+
+/// How an upstream is told who asks.
+#[derive(Clone)]
+pub enum Credential {
+    /// With the headers that the client sent for it.
+    Clients,
+    /// With this header.
+    Header(HeaderName, HeaderValue),
+    /// With AWS's signature.
+    Aws(Arc<AwsCredential>),
+}
+
+/// What signatures for AWS are made of.
+#[derive(Clone)]
+pub struct AwsCredential {
+    /// Where the service is.
+    pub region: String,
+    /// The access key's id.
+    pub access_key: String,
+    /// The access key's secret.
+    pub secret_key: String,
+    /// Of a temporary credential.
+    pub session_token: Option<String>,
+}
+
+impl Plan {
+    /// Works out what a configuration means.
+    pub fn new(config: Config, secrets: &dyn Secrets) -> Result<Self, Mistake> {
+        let mut plan = Plan {
+            by_name: HashMap::new(),
+            short: HashMap::new(),
+            families: Vec::new(),
+            default: None,
+            agents: HashMap::new(),
+            config,
+        };
+        let config = plan.config.clone();
+        check_listeners(&config)?;
+        for provider in &config.model_providers {
+            plan.add_provider(provider, secrets)?;
+        }
+        plan.short = plan.short_names();
+        for route in &config.routes {
+            let mut on_the_way = Vec::new();
+            let targets = targets_of(&route.model, &config, &plan, &mut on_the_way)?;
+            if plan.by_name.contains_key(&route.model) {
+                return fail(format!("routes: `{}` is already the name of a model", route.model));
+            }
+            let is_cached =
+                route.cache.unwrap_or_else(|| config.cache.is_some_and(|cache| cache.enabled));
+            let (name, strategy) = (route.model.clone(), route.strategy);
+            let planned = Route { name, strategy, targets, is_cached };
+            plan.by_name.insert(route.model.clone(), Arc::new(planned));
+        }
+        for agent in &config.agents {
+            let upstream = agent_upstream(agent, &config, secrets)?;
+            if plan.agents.insert(agent.id.clone(), Arc::new(upstream)).is_some() {
+                return fail(format!("agents: `{}` is there twice", agent.id));
+            }
+        }
+        for route in config.listeners.iter().flat_map(|listener| &listener.routes) {
+            if !plan.agents.contains_key(&route.agent) {
+                return fail(format!(
+                    "listeners: `{}` leads to the agent `{}`, which is not under agents",
+                    route.path_prefix, route.agent
+                ));
+            }
+        }
+        if !(0.0..=100.0).contains(&config.tracing.random_sampling) {
+            return fail("tracing.random_sampling: expected percent from 0 to 100".to_owned());
+        }
+        Ok(plan)
+    }
+
+    /// What a client's name for a model stands for; without a name, the default.
+    pub fn route(&self, name: Option<&str>) -> Option<Arc<Route>> {
+        let name = name.or(self.default.as_deref())?;
+        if let Some(route) = self.by_name.get(name).or_else(|| self.short.get(name)) {
+            return Some(Arc::clone(route));
+        }
+        let (upstream, model) = self.family_of(name)?;
+        Some(Arc::new(self.single(name, &upstream, model)))
+    }
+
+    /// The agent with this id.
+    pub fn agent(&self, id: &str) -> Option<&Arc<Upstream>> {
+        self.agents.get(id)
+    }
+
+    /// The names that clients may ask for, sorted, without those of families.
+    pub fn models(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.by_name.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The upstreams that serve models, once each.
+    pub fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        let routed = self.by_name.values().flat_map(|route| &route.targets);
+        let all = routed.map(|target| &target.upstream).chain(self.families.iter().map(|f| &f.1));
+        let mut found: Vec<Arc<Upstream>> = Vec::new();
+        for upstream in all {
+            if !found.iter().any(|known| Arc::ptr_eq(known, upstream)) {
+                found.push(Arc::clone(upstream));
+            }
+        }
+        found
+    }
+
+    fn add_provider(
+        &mut self,
+        entry: &ModelProvider,
+        secrets: &dyn Secrets,
+    ) -> Result<(), Mistake> {
+        let Some((provider, model)) = entry.model.split_once('/') else {
+            return fail(format!(
+                "model_providers: expected `provider/model`, found `{}`",
+                entry.model
+            ));
+        };
+        let upstream = Arc::new(upstream(entry, provider, &self.config, secrets)?);
+        if entry.default {
+            if let Some(other) = &self.default {
+                return fail(format!(
+                    "model_providers: `{other}` and `{}` are both default",
+                    entry.model
+                ));
+            }
+            if model == "*" {
+                return fail(format!(
+                    "model_providers: `{}` names no model to default to",
+                    entry.model
+                ));
+            }
+            self.default = Some(entry.model.clone());
+        }
+        if model == "*" {
+            self.families.push((provider.to_owned(), upstream));
+            return Ok(());
+        }
+        let upstream_model = entry.upstream_model.as_deref().unwrap_or(model);
+        let route = Arc::new(self.single(&entry.model, &upstream, upstream_model));
+        if self.by_name.insert(entry.model.clone(), route).is_some() {
+            return fail(format!("model_providers: `{}` is there twice", entry.model));
+        }
+        Ok(())
+    }
+
+    fn single(&self, name: &str, upstream: &Arc<Upstream>, model: &str) -> Route {
+        let upstream = Arc::clone(upstream);
+        Route {
+            name: name.to_owned(),
+            strategy: Strategy::Fallback,
+            targets: vec![Target { upstream, model: model.to_owned(), weight: 1 }],
+            is_cached: self.config.cache.is_some_and(|cache| cache.enabled),
+        }
+    }
+
+    /// The provider of a model that only a `provider/*` allows.
+    fn family_of<'n>(&self, name: &'n str) -> Option<(Arc<Upstream>, &'n str)> {
+        let in_family = |(provider, upstream): &(String, Arc<Upstream>)| {
+            let model = name.strip_prefix(provider.as_str())?.strip_prefix('/')?;
+            Some((Arc::clone(upstream), model)).filter(|_| !model.is_empty())
+        };
+        self.families.iter().find_map(in_family).or_else(|| match self.families.as_slice() {
+            [(_, only)] => Some((Arc::clone(only), name)),
+            _ => None,
+        })
+    }
+
+    fn short_names(&self) -> HashMap<String, Arc<Route>> {
+        let mut short: HashMap<String, Option<Arc<Route>>> = HashMap::new();
+        for (name, route) in &self.by_name {
+            let Some((_, model)) = name.split_once('/') else { continue };
+            let first = Some(Arc::clone(route));
+            short.entry(model.to_owned()).and_modify(|known| *known = None).or_insert(first);
+        }
+        short.into_iter().filter_map(|(name, route)| Some((name, route?))).collect()
+    }
+}
+
+fn check_listeners(config: &Config) -> Result<(), Mistake> {
+    if config.listeners.is_empty() {
+        return fail("listeners: there has to be at least one".to_owned());
+    }
+    for (at, listener) in config.listeners.iter().enumerate() {
+        let rest = &config.listeners[at + 1..];
+        if rest.iter().any(|other| other.name == listener.name) {
+            return fail(format!("listeners: two are called `{}`", listener.name));
+        }
+        let place = (&listener.address, listener.port);
+        if listener.port != 0 && rest.iter().any(|other| (&other.address, other.port) == place) {
+            return fail(format!("listeners: two are at {}:{}", listener.address, listener.port));
+        }
+    }
+    Ok(())
+}
+
+/// The models behind a route, those behind routes among them too.
+fn targets_of<'c>(
+    name: &'c str,
+    config: &'c Config,
+    plan: &Plan,
+    on_the_way: &mut Vec<&'c str>,
+) -> Result<Vec<Target>, Mistake> {
+    if on_the_way.contains(&name) {
+        on_the_way.push(name);
+        return fail(format!("routes: {} is a circle", on_the_way.join(" → ")));
+    }
+    let Some(route) = config.routes.iter().find(|route| route.model == name) else {
+        return match plan.route(Some(name)) {
+            Some(route) => Ok(route.targets.clone()),
+            None => fail(format!("routes: there is no model `{name}`")),
+        };
+    };
+    if route.targets.is_empty() {
+        return fail(format!("routes: `{name}` has no targets"));
+    }
+    on_the_way.push(name);
+    let mut targets = Vec::new();
+    for target in &route.targets {
+        for found in targets_of(target.model(), config, plan, on_the_way)? {
+            targets.push(Target { weight: target.weight(), ..found });
+        }
+    }
+    on_the_way.pop();
+    Ok(targets)
+}
+
+fn upstream(
+    entry: &ModelProvider,
+    provider: &str,
+    config: &Config,
+    secrets: &dyn Secrets,
+) -> Result<Upstream, Mistake> {
+    let at = |what: &str| format!("model_providers: `{}`: {what}", entry.model);
+    let preset = match Preset::named(provider) {
+        Some(preset) => *preset,
+        None if entry.base_url.is_some() => Preset::compatible(),
+        None => {
+            return fail(at(&format!(
+                "`{provider}` is not known; a base_url would say where it is"
+            )));
+        }
+    };
+    let address = address_of(entry, &preset).map_err(|reason| Mistake(at(&reason)))?;
+    let dialects = dialects_of(entry, &preset).map_err(|reason| Mistake(at(&reason)))?;
+    let credential = credential(entry, &preset, secrets).map_err(|reason| Mistake(at(&reason)))?;
+    let ca_pem = entry.ca_file.as_deref().map(|path| secrets.file(path)).transpose();
+    Ok(Upstream {
+        id: entry.model.clone(),
+        provider: entry.provider_name.clone().unwrap_or_else(|| preset.otel.to_owned()),
+        scheme: address.scheme,
+        authority: address.authority,
+        base_path: address.path,
+        credential,
+        dialects,
+        headers: headers(&entry.headers, secrets).map_err(|reason| Mistake(at(&reason)))?,
+        propagate: entry.propagate,
+        passes_baggage: entry.baggage.unwrap_or(entry.base_url.is_some()),
+        api_version: entry.api_version.clone(),
+        timeouts: entry.timeouts.unwrap_or(config.timeouts),
+        ca_pem: ca_pem.map_err(|reason| Mistake(at(&reason)))?,
+    })
+}
+
+fn agent_upstream(
+    agent: &config::Agent,
+    config: &Config,
+    secrets: &dyn Secrets,
+) -> Result<Upstream, Mistake> {
+    let at = |reason: String| Mistake(format!("agents: `{}`: {reason}", agent.id));
+    let address = parse_address(&agent.url).map_err(at)?;
+    Ok(Upstream {
+        id: agent.id.clone(),
+        provider: String::new(),
+        scheme: address.scheme,
+        authority: address.authority,
+        base_path: address.path,
+        credential: Credential::Clients,
+        dialects: Vec::new(),
+        headers: headers(&agent.headers, secrets).map_err(at)?,
+        propagate: agent.propagate,
+        passes_baggage: true,
+        api_version: None,
+        timeouts: config.timeouts,
+        ca_pem: None,
+    })
+}
+
+/// The parts of a base address.
+struct Address {
+    scheme: UriScheme,
+    authority: Authority,
+    path: String,
+}
+
+fn address_of(entry: &ModelProvider, preset: &Preset) -> Result<Address, String> {
+    let regional = entry.region.as_ref().map(|region| match preset.scheme {
+        Scheme::Aws => format!("https://bedrock-runtime.{region}.amazonaws.com"),
+        _ => String::new(),
+    });
+    let written = entry.base_url.clone().or(regional).unwrap_or(preset.base_url.to_owned());
+    if written.is_empty() {
+        return Err(match preset.scheme {
+            Scheme::Aws => "a region is missing".to_owned(),
+            _ => "a base_url is missing".to_owned(),
+        });
+    }
+    let mut address = parse_address(&written)?;
+    if address.path.is_empty() {
+        address.path = match preset.name {
+            "bedrock" => "",
+            "gemini" => "/v1beta",
+            "perplexity" => "",
+            "azure" if entry.api_version.is_some() => "/openai",
+            "azure" => "/openai/v1",
+            _ => "/v1",
+        }
+        .to_owned();
+    }
+    Ok(address)
+}
+
+fn parse_address(written: &str) -> Result<Address, String> {
+    let wrong =
+        || format!("expected an address such as https://models.example.com, found `{written}`");
+    let uri: Uri = written.parse().map_err(|_| wrong())?;
+    let parts = uri.into_parts();
+    let scheme = parts.scheme.filter(|s| *s == UriScheme::HTTP || *s == UriScheme::HTTPS);
+    let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
+    Ok(Address {
+        scheme: scheme.ok_or_else(wrong)?,
+        authority: parts.authority.filter(|a| !a.as_str().contains('@')).ok_or_else(wrong)?,
+        path: path.trim_end_matches('/').to_owned(),
+    })
+}
+
+fn dialects_of(entry: &ModelProvider, preset: &Preset) -> Result<Vec<Dialect>, String> {
+    if entry.dialects.is_empty() {
+        return Ok(preset.dialects.to_vec());
+    }
+    let read = |name: &String| {
+        let names = || Dialect::ALL.map(Dialect::as_str).join(", ");
+        Dialect::from_name(name).ok_or_else(|| format!("`{name}` is none of {}", names()))
+    };
+    entry.dialects.iter().map(read).collect()
+}
+
+fn credential(
+    entry: &ModelProvider,
+    preset: &Preset,
+    secrets: &dyn Secrets,
+) -> Result<Credential, String> {
+    let Some(key) = &entry.access_key else {
+        return match preset.scheme {
+            Scheme::Aws => Err("an access_key and a secret_key are missing".to_owned()),
+            _ => Ok(Credential::Clients),
+        };
+    };
+    let key = secret("access_key", key, secrets)?;
+    let header = |name: &'static str, value: String| {
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_| "access_key: has characters that no header can carry".to_owned())?;
+        value.set_sensitive(true);
+        Ok(Credential::Header(HeaderName::from_static(name), value))
+    };
+    match preset.scheme {
+        Scheme::Bearer => header("authorization", format!("Bearer {key}")),
+        Scheme::Header(name) => header(name, key),
+        Scheme::Aws => {
+            let region = entry.region.clone().ok_or("a region is missing")?;
+            let secret_key = entry.secret_key.as_ref().ok_or("a secret_key is missing")?;
+            let token = entry.session_token.as_ref();
+            Ok(Credential::Aws(Arc::new(AwsCredential {
+                region,
+                access_key: key,
+                secret_key: secret("secret_key", secret_key, secrets)?,
+                session_token: token.map(|t| secret("session_token", t, secrets)).transpose()?,
+            })))
+        }
+    }
+}
+
+fn headers(
+    written: &std::collections::BTreeMap<String, Secret>,
+    secrets: &dyn Secrets,
+) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let header = |(name, value): (&String, &Secret)| {
+        let value = look_up(value, secrets)?.unwrap_or_else(|| value.0.clone());
+        let wrong = || format!("headers: `{name}` is no header, or its value cannot be sent");
+        let name: HeaderName = name.parse().map_err(|_| wrong())?;
+        let value: HeaderValue = value.parse().map_err(|_| wrong())?;
+        Ok((name, value))
+    };
+    written.iter().map(header).collect()
+}
+
+/// A credential, which never stands in the file itself.
+fn secret(key: &str, written: &Secret, secrets: &dyn Secrets) -> Result<String, String> {
+    let found = look_up(written, secrets).map_err(|reason| format!("{key}: {reason}"))?;
+    found.filter(|text| !text.is_empty()).ok_or_else(|| {
+        format!(
+            "{key}: expected `$VARIABLE` or `file:/path`, so that no secret stands in this file"
+        )
+    })
+}
+
+fn look_up(written: &Secret, secrets: &dyn Secrets) -> Result<Option<String>, String> {
+    if let Some(path) = written.0.strip_prefix("file:") {
+        return secrets.file(path).map(|text| Some(text.trim().to_owned()));
+    }
+    let Some(name) = written.0.strip_prefix('$') else { return Ok(None) };
+    let name = name.trim_start_matches('{').trim_end_matches('}');
+    let value = secrets.variable(name).ok_or_else(|| format!("the variable {name} is not set"))?;
+    Ok(Some(value))
+}
+
+fn fail<T>(message: String) -> Result<T, Mistake> {
+    Err(Mistake(message))
+}
+
+impl Upstream {
+    /// The path, with its query, under which a model is served in a dialect.
+    pub fn path(&self, dialect: Dialect, model: &str, is_stream: bool) -> String {
+        let base = match (dialect, &self.api_version) {
+            (Dialect::Ollama, _) => self.base_path.trim_end_matches("/v1").to_owned(),
+            (_, Some(_)) => format!("{}/deployments/{model}", self.base_path),
+            _ => self.base_path.clone(),
+        };
+        let path = provider::path(dialect, model, is_stream);
+        match &self.api_version {
+            Some(version) => format!("{base}{path}?api-version={version}"),
+            None => format!("{base}{path}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Credential::Clients => "Clients",
+            Credential::Header(..) => "Header",
+            Credential::Aws(_) => "Aws",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

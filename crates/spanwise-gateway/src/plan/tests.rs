@@ -1,0 +1,87 @@
+use super::*;
+
+struct Fixed;
+
+impl Secrets for Fixed {
+    fn variable(&self, name: &str) -> Option<String> {
+        (name == "KEY").then(|| "sk-secret".to_owned())
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        if path == "/key" { Ok("from-file\n".to_owned()) } else { Err(format!("no {path}")) }
+    }
+}
+
+fn plan(providers: &str, routes: &str) -> Result<Plan, String> {
+    let text = format!(
+        r#"{{"listeners":[{{"name":"models","port":0}}],
+            "model_providers":{providers},"routes":{routes}}}"#
+    );
+    let config: Config = serde_json::from_str(&text).unwrap();
+    Plan::new(config, &Fixed).map_err(|mistake| mistake.to_string())
+}
+
+fn targets(plan: &Plan, name: Option<&str>) -> Option<String> {
+    let route = plan.route(name)?;
+    let shown = |t: &Target| format!("{}:{} x{}", t.upstream.id, t.model, t.weight);
+    Some(route.targets.iter().map(shown).collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn a_model_is_found_by_its_whole_name_its_short_name_and_as_the_default() {
+    let plan = plan(
+        r#"[{"model":"openai/gpt-4o","access_key":"$KEY","default":true},
+            {"model":"anthropic/claude-sonnet-4-5","access_key":"file:/key"},
+            {"model":"groq/*"}, {"model":"xai/*"}]"#,
+        "[]",
+    )
+    .unwrap();
+    let gpt = Some("openai/gpt-4o:gpt-4o x1".to_owned());
+    assert_eq!(targets(&plan, Some("openai/gpt-4o")), gpt);
+    assert_eq!(targets(&plan, Some("gpt-4o")), gpt);
+    assert_eq!(targets(&plan, None), gpt);
+    assert_eq!(targets(&plan, Some("groq/llama/70b")), Some("groq/*:llama/70b x1".to_owned()));
+    assert_eq!(targets(&plan, Some("gpt-5")), None);
+    assert_eq!(plan.route(Some("gpt-4o")).unwrap().targets[0].upstream.base_path, "/v1");
+}
+
+#[test]
+fn one_family_takes_every_model() {
+    let plan = plan(r#"[{"model":"openai/*","base_url":"http://127.0.0.1:9"}]"#, "[]").unwrap();
+    assert_eq!(targets(&plan, Some("gpt-5")), Some("openai/*:gpt-5 x1".to_owned()));
+}
+
+#[test]
+fn a_route_stands_for_its_targets_and_those_of_routes_in_it() {
+    let plan = plan(
+        r#"[{"model":"openai/a","base_url":"http://h:1"},{"model":"openai/b","base_url":"http://h:1"}]"#,
+        r#"[{"model":"smart","targets":[{"model":"a","weight":3},"cheap"]},
+            {"model":"cheap","targets":["openai/b"]}]"#,
+    )
+    .unwrap();
+    let both = Some("openai/a:a x3 openai/b:b x1".to_owned());
+    assert_eq!(targets(&plan, Some("smart")), both);
+    assert_eq!(targets(&plan, Some("cheap")), Some("openai/b:b x1".to_owned()));
+}
+
+#[test]
+fn mistakes_are_said_so_that_they_can_be_mended() {
+    for (providers, routes, said) in [
+        (r#"[{"model":"gpt-4o"}]"#, "[]", "expected `provider/model`, found `gpt-4o`"),
+        (r#"[{"model":"acme/x"}]"#, "[]", "`acme` is not known; a base_url would say where it is"),
+        (r#"[{"model":"openai/x","access_key":"sk-1"}]"#, "[]", "no secret stands in this file"),
+        (r#"[{"model":"openai/x","access_key":"$NO"}]"#, "[]", "the variable NO is not set"),
+        (r#"[{"model":"bedrock/x","access_key":"$KEY"}]"#, "[]", "a region is missing"),
+        (r#"[{"model":"openai/x"},{"model":"openai/x"}]"#, "[]", "is there twice"),
+        (r#"[{"model":"openai/x","dialects":["soap"]}]"#, "[]", "`soap` is none of chat, "),
+        (
+            "[]",
+            r#"[{"model":"a","targets":["b"]},{"model":"b","targets":["a"]}]"#,
+            "routes: a → b → a is a circle",
+        ),
+    ] {
+        let mistake = plan(providers, routes).err().unwrap_or_default();
+        assert!(mistake.contains(said), "{mistake}");
+        assert!(!mistake.contains("sk-1"));
+    }
+}
