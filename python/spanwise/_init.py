@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry.util._once import Once
 
 from spanwise import _core
+from spanwise._sigterm import Sigterm
 from spanwise._state import STATE
 from spanwise.opentelemetry import SpanProcessors, TracerProvider
 
@@ -22,7 +23,10 @@ logger = logging.getLogger("spanwise.tracing")
 
 LOCK = threading.RLock()
 # What Python alone knows.
-OWN_OPTIONS = ("custom_sampler", "instrument", "propagate_to_providers", "span_processors", "exporter")
+OWN_OPTIONS = (
+    *("custom_sampler", "instrument", "propagate_to_providers", "span_processors", "exporter"),
+    *("flush_on_sigterm", "flush_each_trace"),
+)
 
 
 # A conversation of some dozen messages has more attributes than OpenTelemetry's 128, and the token
@@ -34,10 +38,11 @@ LIMIT_VARIABLES = ("SPANWISE_MAX_ATTRIBUTES", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
 class Spanwise:
     """Tracing that runs. Made by :meth:`init`."""
 
-    def __init__(self, running: _core.Running, provider: TracerProvider) -> None:
+    def __init__(self, running: _core.Running, provider: TracerProvider, instrumentation: Any) -> None:
         self._running = running
         self.tracer_provider = provider
-        self._instrumented: list[Any] = []
+        self._instrumentation: Any = instrumentation
+        self._sigterm = Sigterm(self.shutdown)
 
     @classmethod
     def init(
@@ -49,12 +54,16 @@ class Spanwise:
         propagate_to_providers: bool = False,
         span_processors: Sequence[Any] = (),
         exporter: Callable[[bytes], object] | None = None,
+        flush_on_sigterm: bool | None = None,
+        flush_each_trace: bool | None = None,
         **options: Any,
     ) -> Spanwise:
         """Starts tracing and makes its provider OpenTelemetry's.
 
         Options that are not given come from ``SPANWISE_<OPTION>`` and OpenTelemetry's variables.
         An unknown one is a ``TypeError``. ``exporter`` is called with the bytes of OTLP requests.
+        ``flush_on_sigterm`` (on) delivers before a process ends by a SIGTERM that nobody handles;
+        ``flush_each_trace`` (on in AWS Lambda) whenever a local root has ended.
         """
         options["app_name"] = app_name
         check_names("init", options, (*_core.option_names(), *OWN_OPTIONS))
@@ -67,23 +76,30 @@ class Spanwise:
             if not any(os.environ.get(variable) for variable in LIMIT_VARIABLES):
                 given.setdefault("max_attributes", MAX_ATTRIBUTES)
             describe_runtime(given)
+            instrumentation = choose_instrumentation(instrument)
             debug = given.get("trace_debug")
             if debug:
                 show_debug_log()
             exporters = [exporter] if exporter is not None else []
             running = _core.Running(given, exporters)
             processors = SpanProcessors()
-            core = running.provider(processors, custom_sampler)
+            if flush_each_trace is None:
+                flush_each_trace = from_environment("flush_each_trace", "AWS_LAMBDA_FUNCTION_NAME" in os.environ)
+            core = running.provider(processors, custom_sampler, flush_each_trace)
             provider = TracerProvider(
                 _core_provider=core, _processors=processors, _attributes=running.resource(), shutdown_on_exit=False
             )
             for processor in span_processors:
                 provider.add_span_processor(processor)
-            spanwise = cls(running, provider)
-            spanwise._start(instrument, propagate_to_providers)
+            spanwise = cls(running, provider, instrumentation)
+            spanwise._start(propagate_to_providers)
+            if flush_on_sigterm is None:
+                flush_on_sigterm = from_environment("flush_on_sigterm", True)
+            if flush_on_sigterm:
+                spanwise._sigterm.install()
             return spanwise
 
-    def _start(self, instrument: bool | Sequence[str], propagate_to_providers: bool) -> None:
+    def _start(self, propagate_to_providers: bool) -> None:
         STATE.running = self
         provider = self.tracer_provider
         if not self._running.config()["enabled"]:
@@ -94,11 +110,10 @@ class Spanwise:
             STATE.tracer = None
         become_opentelemetrys(provider)
         atexit.register(self._at_exit)
-        if instrument:
+        if self._instrumentation is not None:
             from spanwise import _instrument
 
-            wanted = None if instrument is True else tuple(instrument)
-            self._instrumented = _instrument.instrument(provider, wanted)
+            self._instrumentation.start(provider)
             if not propagate_to_providers:
                 _instrument.keep_context_from_providers()
 
@@ -122,11 +137,10 @@ class Spanwise:
                 STATE.running = None
                 STATE.tracer = None
             atexit.unregister(self._at_exit)
-            if self._instrumented:
-                from spanwise import _instrument
-
-                _instrument.uninstrument(self._instrumented)
-                self._instrumented = []
+            self._sigterm.remove()
+            if self._instrumentation is not None:
+                self._instrumentation.stop()
+                self._instrumentation = None
         self.tracer_provider._active_span_processor.shutdown()
         return self._running.shutdown(timeout)
 
@@ -172,6 +186,20 @@ def describe_runtime(options: dict[str, Any]) -> None:
             "process.runtime.version": ".".join(str(part) for part in sys.version_info[:3]),
             **given,
         }
+
+
+def choose_instrumentation(instrument: bool | Sequence[str]) -> Any:
+    if not instrument:
+        return None
+    from spanwise import _instrument
+
+    return _instrument.Instrumentation.of(None if instrument is True else tuple(instrument))
+
+
+def from_environment(option: str, default: bool) -> bool:
+    """A switch that is not given in code."""
+    said = os.environ.get(f"SPANWISE_{option.upper()}", "").strip().lower()
+    return default if not said else said not in ("0", "false", "no", "off")
 
 
 def check_names(function: str, given: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -1,17 +1,25 @@
-"""Frameworks without code: what is installed is instrumented by maintained packages."""
+"""Frameworks without code: what is used is instrumented by maintained packages.
+
+A library is instrumented when it is imported, or at once if it was imported before; what is
+installed and not used costs nothing.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import logging
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator, default_getter, default_setter
+
+from spanwise._imports import AfterImport
 
 logger = logging.getLogger("spanwise.tracing")
 
@@ -43,6 +51,15 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "httpx": ("opentelemetry.instrumentation.httpx:HTTPXClientInstrumentor",),
     "httpx2": ("opentelemetry.instrumentation.httpx:HTTPX2ClientInstrumentor",),
     "aiohttp": ("opentelemetry.instrumentation.aiohttp_client:AioHttpClientInstrumentor",),
+    "concurrent.futures.thread": ("spanwise._executors:ExecutorInstrumentor",),
+}
+# What people call them.
+NAMES = {
+    "langchain": "langchain_core",
+    "langgraph": "langchain_core",
+    "llama_index": "llama_index.core",
+    "llamaindex": "llama_index.core",
+    "executors": "concurrent.futures.thread",
 }
 # Hosts of model providers, and of everything below them.
 PROVIDER_HOSTS = (
@@ -53,21 +70,57 @@ PROVIDER_HOSTS = (
 )
 
 
-def instrument(provider: trace.TracerProvider, wanted: Sequence[str] | None) -> list[Any]:
-    """Instruments what is installed, and returns what was. No failure reaches the application."""
-    if wanted is not None:
-        names = {"langchain": "langchain_core", "llama_index": "llama_index.core", "llamaindex": "llama_index.core"}
-        wanted = [names.get(name, name) for name in wanted]
-        if unknown := next((name for name in wanted if name not in LIBRARIES), None):
-            raise ValueError(f"instrument: nothing is known of '{unknown}'; there are: {', '.join(LIBRARIES)}")
-    instrumented: list[Any] = []
-    for library, candidates in LIBRARIES.items():
-        if (wanted is not None and library not in wanted) or not is_installed(library):
-            continue
-        made = first_that_works(library, candidates, provider)
-        if made is not None:
-            instrumented.append(made)
-    return instrumented
+AFTER_IMPORT = AfterImport()
+
+
+class Instrumentation:
+    """What is instrumented, and will be. No failure reaches the application."""
+
+    def __init__(self, libraries: Sequence[str]) -> None:
+        self.libraries = libraries
+        self.undo: list[Callable[[], object]] = []
+
+    @classmethod
+    def of(cls, wanted: Sequence[str] | None) -> Instrumentation:
+        """Of the libraries with these names, or of all that are known."""
+        libraries = [NAMES.get(name, name) for name in (LIBRARIES if wanted is None else wanted)]
+        if unknown := next((name for name in libraries if name not in LIBRARIES), None):
+            there_are = sorted({*LIBRARIES, *NAMES} - set(NAMES.values()))
+            raise ValueError(f"instrument: nothing is known of '{unknown}'; there are: {', '.join(there_are)}")
+        return cls(list(dict.fromkeys(libraries)))
+
+    def start(self, provider: trace.TracerProvider) -> None:
+        for library in self.libraries:
+            AFTER_IMPORT.call(library, functools.partial(self.instrument, library, provider))
+
+    def instrument(self, library: str, provider: trace.TracerProvider) -> None:
+        made = first_that_works(library, LIBRARIES[library], provider)
+        if made is None:
+            return
+        self.undo.append(made.uninstrument)
+        if type(made).__module__ == "openinference.instrumentation.langchain":
+            self.nest_langchain(made)
+
+    def nest_langchain(self, instrumentor: Any) -> None:
+        from spanwise._langchain import Nesting
+
+        nesting = Nesting(instrumentor.get_span)
+        try:
+            nesting.start()
+        except Exception:
+            logger.warning("what runs below LangChain's spans stands beside them", exc_info=True)
+            nesting.stop()
+        else:
+            self.undo.append(nesting.stop)
+
+    def stop(self) -> None:
+        AFTER_IMPORT.forget()
+        for undo in reversed(self.undo):
+            try:
+                undo()
+            except Exception:
+                logger.debug("an instrumentation did not let go", exc_info=True)
+        self.undo.clear()
 
 
 def first_that_works(library: str, candidates: Sequence[str], provider: trace.TracerProvider) -> Any:
@@ -75,6 +128,9 @@ def first_that_works(library: str, candidates: Sequence[str], provider: trace.Tr
         module, _, name = candidate.partition(":")
         if not is_installed(module):
             continue
+        if is_being_imported(module):
+            # Somebody else uses it, and knows why.
+            return None
         try:
             instrumentor = getattr(importlib.import_module(module), name)()
             if getattr(instrumentor, "is_instrumented_by_opentelemetry", False):
@@ -93,19 +149,15 @@ def first_that_works(library: str, candidates: Sequence[str], provider: trace.Tr
     return None
 
 
-def uninstrument(instrumented: Sequence[Any]) -> None:
-    for instrumentor in instrumented:
-        try:
-            instrumentor.uninstrument()
-        except Exception:
-            logger.debug("an instrumentation did not let go", exc_info=True)
-
-
 def is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False
+
+
+def is_being_imported(module: str) -> bool:
+    return getattr(getattr(sys.modules.get(module), "__spec__", None), "_initializing", False)
 
 
 class KeepFromProviders(TextMapPropagator):

@@ -22,6 +22,7 @@ from typing import Any
 from opentelemetry import trace
 
 from spanwise import _core, _readable
+from spanwise._origin import origin_of
 from spanwise._sampling import describe_sampler
 
 __all__ = ["SpanProcessors", "TracerProvider"]
@@ -181,7 +182,14 @@ class TracerProvider(trace.TracerProvider):
             tracer = self._tracers.get(scope)
             if tracer is None:
                 tracer = _core.Tracer(
-                    self._core, self, scope, str(instrumenting_module_name), str(version), schema_url, attributes
+                    self._core,
+                    self,
+                    scope,
+                    str(instrumenting_module_name),
+                    str(version),
+                    schema_url,
+                    attributes,
+                    origin_of(str(instrumenting_module_name)),
                 )
                 self._tracers[scope] = tracer
                 self._configure(tracer, scope)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from opentelemetry import context as context_api
 from opentelemetry import trace
 
+from spanwise._executors import within
 from spanwise._init import Spanwise, TraceConfig, check_names
 from spanwise._names import context_key
 from spanwise._resource_usage import track_resource_usage
@@ -98,29 +99,20 @@ def ensure_context_propagation(function: F) -> F:
     """
     captured = context_api.get_current() if trace.get_current_span().get_span_context().is_valid else None
 
+    if captured is None:
+        return function
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def run_async(*args: Any, **kwargs: Any) -> Any:
-            token = context_api.attach(captured) if captured is not None else None
+            token = context_api.attach(captured)
             try:
                 return await function(*args, **kwargs)
             finally:
-                if token is not None:
-                    context_api.detach(token)
-
-        return run_async  # pyright: ignore[reportReturnType]
-
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        token = context_api.attach(captured) if captured is not None else None
-        try:
-            return function(*args, **kwargs)
-        finally:
-            if token is not None:
                 context_api.detach(token)
 
-    return run  # pyright: ignore[reportReturnType]
+        return run_async  # pyright: ignore[reportReturnType]
+    return functools.wraps(function)(within(captured, function))  # pyright: ignore[reportReturnType]
 
 
 def get_trace_config() -> TraceConfig:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +16,15 @@ from spanwise.opentelemetry import TracerProvider
 
 for name in [name for name in os.environ if name.startswith(("OTEL_", "SPANWISE_"))]:
     del os.environ[name]
+
+
+def run_program(program: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a process of its own, which must end with this code."""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == code, ran.stderr
+    return ran
 
 
 def plain(value: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -12,8 +14,8 @@ import pytest
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind
 
-from conftest import Sink, attributes
-from spanwise import Spanwise, workflow
+from conftest import Sink, attributes, run_program
+from spanwise import Spanwise, task, workflow
 from spanwise._instrument import KeepFromProviders, is_provider
 
 openai = pytest.importorskip("openai")
@@ -125,6 +127,67 @@ def test_providers_are_known_by_their_hosts(host: str, expected: bool) -> None:
 
 
 def test_what_is_not_known_cannot_be_instrumented() -> None:
-    with pytest.raises(ValueError, match="there are: openai"):
+    with pytest.raises(ValueError, match="there are: aiohttp, anthropic"):
         Spanwise.init("test", trace_exporter="none", instrument=["opnai"])
     Spanwise.init("test", trace_exporter="none", instrument=False).shutdown()
+
+
+def test_a_library_is_instrumented_when_it_is_imported() -> None:
+    program = """
+import sys
+from spanwise import Spanwise
+
+spanwise = Spanwise.init("test", trace_exporter="none")
+print([name for name in ("openai", "httpx", "openinference", "concurrent.futures.thread") if name in sys.modules])
+import openai
+from concurrent.futures import ThreadPoolExecutor
+for function in (openai.OpenAI.request, ThreadPoolExecutor.submit):
+    print(hasattr(function, "__wrapped__"))
+spanwise.shutdown()
+print(hasattr(ThreadPoolExecutor.submit, "__wrapped__"))
+"""
+    assert run_program(program).stdout.split("\n") == ["[]", "True", "True", "False", ""]
+
+
+def test_a_thread_pool_carries_the_span(sink: Sink) -> None:
+    @task
+    def look(number: int) -> int:
+        return number
+
+    @workflow
+    async def many() -> list[int]:
+        with ThreadPoolExecutor(1) as pool:
+            mapped = [*pool.map(look, [1, 2]), pool.submit(look, 3).result()]
+            return [*mapped, await asyncio.get_running_loop().run_in_executor(pool, look, 4)]
+
+    assert asyncio.run(many()) == [1, 2, 3, 4]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(look, 5).result() == 5
+    assert Spanwise.init().flush()
+    root = next(span for span in sink.spans if span.name == "workflow.many")
+    looks = [span.parent_span_id for span in sink.spans if span.name == "task.look"]
+    assert looks == [root.span_id] * 4 + [b""]
+
+
+def test_calls_of_models_have_standard_names(sink: Sink) -> None:
+    provider = Spanwise.init().tracer_provider
+    of_model = provider.get_tracer("openinference.instrumentation.openai")
+    of_framework = provider.get_tracer("openinference.instrumentation.litellm")
+    with of_framework.start_as_current_span("completion"):
+        with of_model.start_as_current_span("ChatCompletion") as span:
+            span.set_attribute("llm.model_name", "gpt-4o")
+            span.set_attribute("llm.system", "openai")
+            span.set_attribute("llm.invocation_parameters", '{"temperature": 0.25}')
+        with of_model.start_as_current_span("chat", attributes={"gen_ai.request.temperature": 1}) as span:
+            span.set_attribute("llm.model", "mine")
+            span.set_attribute("gen_ai.request.model", "theirs")
+        with provider.get_tracer("own").start_as_current_span("plain", attributes={"llm.model_name": "gpt-4o"}):
+            pass
+    assert Spanwise.init().flush()
+    spans = {span.name: attributes(span) for span in sink.spans}
+    call = spans["ChatCompletion"]
+    assert (call["llm.provider"], call["llm.model"], call["llm.temperature"]) == ("openai", "gpt-4o", 0.25)
+    assert (spans["chat"]["llm.model"], spans["chat"]["llm.temperature"]) == ("mine", 1.0)
+    assert "llm.provider" not in spans["chat"]
+    assert "llm.model" not in spans["plain"]
+    assert {span["framework.name"] for span in spans.values()} == {"litellm"}

@@ -8,6 +8,7 @@ mod api;
 mod exporter;
 mod json;
 mod operation;
+mod origin;
 mod provider;
 mod readable;
 mod running;

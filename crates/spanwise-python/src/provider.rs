@@ -59,6 +59,9 @@ impl Processors {
     }
 }
 
+/// How long the end of a local root may wait for a delivery.
+const ROOT_FLUSH: Duration = Duration::from_secs(3);
+
 /// Who decides about sampling.
 pub(crate) enum Decide {
     /// The recorder about new traces; everything below a span shares its fate.
@@ -81,6 +84,9 @@ pub(crate) struct Provider {
     pub decide: Decide,
     /// Makes ids, where a user's own class does.
     pub ids: Option<Py<PyAny>>,
+    /// Whether everything is delivered whenever a local root ends: for processes that are frozen
+    /// then.
+    pub flushes_roots: bool,
     /// Asked for local roots, if there is one.
     custom_sampler: Mutex<Option<Py<PyAny>>>,
     has_custom_sampler: AtomicBool,
@@ -99,9 +105,21 @@ impl Provider {
             processors,
             decide: Decide::Recorder,
             ids: None,
+            flushes_roots: false,
             has_custom_sampler: custom_sampler.is_some().into(),
             custom_sampler: Mutex::new(custom_sampler),
         }
+    }
+
+    /// The same, which delivers whenever a local root ends, or does not.
+    pub fn flushing_roots(self, flushes_roots: bool) -> Self {
+        Provider { flushes_roots, ..self }
+    }
+
+    /// Delivers what has ended before the process may be frozen.
+    #[cold]
+    pub fn flush_root(&self, py: Python<'_>) {
+        py.detach(|| self.recorder.flush(ROOT_FLUSH));
     }
 
     /// The sampler that is asked for local roots.

@@ -42,8 +42,14 @@ impl Running {
     }
 
     /// A provider that records here.
-    fn provider(&self, processors: Py<Processors>, custom_sampler: Option<Py<PyAny>>) -> Provider {
-        Provider::of(std::sync::Arc::clone(self.0.recorder()), processors, custom_sampler)
+    fn provider(
+        &self,
+        processors: Py<Processors>,
+        custom_sampler: Option<Py<PyAny>>,
+        flushes_roots: bool,
+    ) -> Provider {
+        let recorder = std::sync::Arc::clone(self.0.recorder());
+        Provider::of(recorder, processors, custom_sampler).flushing_roots(flushes_roots)
     }
 
     fn update_config(&self, changes: &Bound<'_, PyAny>) -> PyResult<()> {

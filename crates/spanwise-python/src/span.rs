@@ -10,6 +10,7 @@ use spanwise_model::Attributes;
 use spanwise_model::span::StatusCode;
 
 use crate::api::{api, read_span_context, report, warn};
+use crate::origin::describe_call;
 use crate::readable::{self, Field, Owner, ReadableSpan};
 use crate::tracer::{Request, Tracer, lock, to_nanos};
 use crate::value::{for_each_item, to_attributes, valid_key, with_key, with_value};
@@ -101,7 +102,11 @@ impl Span {
         let provider = own.tracer.bind(py).get().provider.bind(py).get();
         let processors = provider.processors.bind(py).get().any(py);
         let exports = provider.exports;
+        let describes_calls = own.tracer.bind(py).get().origin.is_some();
         let ended = own.record(|recording| {
+            if describes_calls {
+                describe_call(recording);
+            }
             recording.close(time);
             if processors.is_none() && exports {
                 Recorder::submit(recording);
@@ -117,6 +122,9 @@ impl Span {
             if exports {
                 lock(&own.recording).as_deref_mut().map(Recorder::submit);
             }
+        }
+        if provider.flushes_roots && own.parent.as_ref().is_none_or(Context::is_remote) {
+            provider.flush_root(py);
         }
         true
     }

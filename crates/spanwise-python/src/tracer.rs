@@ -14,6 +14,7 @@ use spanwise_model::{Kind, Scope, SpanId, TraceId};
 
 use crate::activation::Activation;
 use crate::api::{Api, api, read_trace_state, report, warn};
+use crate::origin::Origin;
 use crate::provider::{Decide, Provider};
 use crate::runtime::{Runtime, span_in};
 use crate::span::{Span, UnsampledSpan, add_link};
@@ -28,6 +29,8 @@ pub(crate) struct Tracer {
     pub owner: Py<PyAny>,
     /// The `InstrumentationScope` object.
     scope_object: Py<PyAny>,
+    /// Where it belongs to an instrumentation of models or of what calls them.
+    pub origin: Option<Origin>,
 }
 
 /// What `start_span` was asked for.
@@ -53,6 +56,7 @@ struct Decision {
 #[pymethods]
 impl Tracer {
     #[new]
+    #[pyo3(signature = (provider, owner, scope_object, name, version, schema_url, attributes, origin=None))]
     #[expect(clippy::too_many_arguments, reason = "one call, in one place")]
     fn new(
         py: Python<'_>,
@@ -63,6 +67,7 @@ impl Tracer {
         version: &str,
         schema_url: Option<&str>,
         attributes: Option<&Bound<'_, PyAny>>,
+        origin: Option<(Option<(String, String)>,)>,
     ) -> Self {
         let scope = Scope {
             name: name.into(),
@@ -72,7 +77,8 @@ impl Tracer {
             ..Scope::default()
         };
         let scope = provider.bind(py).get().recorder.scope(&scope);
-        Tracer { provider, scope, owner, scope_object }
+        let origin = origin.map(|(framework,)| Origin { framework });
+        Tracer { provider, scope, owner, scope_object, origin }
     }
 
     #[pyo3(signature = (name, context=None, kind=None, attributes=None, links=None, start_time=None, record_exception=true, set_status_on_exception=true))]
@@ -220,6 +226,9 @@ pub(crate) fn start_named<'py>(
             return Ok(Bound::new(py, UnsampledSpan::new(context))?.into_any());
         }
     };
+    if let Some(origin) = &own.origin {
+        origin.begin(&mut recording);
+    }
     fill(py, &mut recording, attributes.as_ref(), request)?;
     let span = Span::new(recording, parent, tracer.clone().unbind(), request);
     let span = Bound::new(py, span)?.into_any();
@@ -273,13 +282,18 @@ fn text_of<'py>(name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
 /// The context of the span that is current in `above`.
 pub(crate) fn parent_in(py: Python<'_>, above: &Bound<'_, PyAny>) -> PyResult<Option<Context>> {
     let Some(span) = span_in(py, above)? else { return Ok(None) };
+    match own_parent(&span) {
+        None => foreign_parent(py, &span),
+        own => Ok(own),
+    }
+}
+
+#[inline]
+fn own_parent(span: &Bound<'_, PyAny>) -> Option<Context> {
     if let Ok(span) = span.cast_exact::<Span>() {
-        return Ok(Some(span.get().context()));
+        return Some(span.get().context());
     }
-    if let Ok(span) = span.cast_exact::<UnsampledSpan>() {
-        return Ok(Some(span.get().context.clone()));
-    }
-    foreign_parent(py, &span)
+    span.cast_exact::<UnsampledSpan>().ok().map(|span| span.get().context.clone())
 }
 
 #[cold]
@@ -287,6 +301,12 @@ fn foreign_parent(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Option<Co
     let api = api(py)?;
     if !span.is_instance(api.span.bind(py))? {
         return Ok(None);
+    }
+    // OpenInference's spans are proxies of ours, which know more than their identity.
+    if let Ok(inner) = span.getattr(intern!(py, "__wrapped__"))
+        && let Some(own) = own_parent(&inner)
+    {
+        return Ok(Some(own));
     }
     let context = span.call_method0("get_span_context")?;
     if context.is_none() {
