@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("spanwise-server", "spanwise-pipeline"),
     ("spanwise-server", "spanwise-store"),
     ("spanwise-bench", "spanwise-model"),
+    ("spanwise-bench-gateway", "spanwise-model"),
 ];
 
 /// Crates that must stay pure: no I/O, no async, no clock, no logging.
