@@ -4,6 +4,9 @@
 //! whoever runs a gateway hands these in.
 
 pub mod config;
+pub mod connect;
 pub mod dialect;
 pub mod plan;
 pub mod provider;
+pub mod trace;
+pub mod upstream;
