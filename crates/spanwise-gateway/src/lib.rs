@@ -3,10 +3,17 @@
 //! Nothing in this crate reads a configuration file, binds a socket or installs a signal handler;
 //! whoever runs a gateway hands these in.
 
+pub mod admission;
+pub mod balance;
+pub mod cache;
 pub mod config;
 pub mod connect;
 pub mod dialect;
+pub mod keys;
+pub mod limits;
+pub mod pattern;
 pub mod plan;
 pub mod provider;
+pub mod retry;
 pub mod trace;
 pub mod upstream;

@@ -1,0 +1,307 @@
+//! Virtual keys: what a client shows the gateway instead of a provider's key.
+//!
+//! Only the SHA-256 of a key is kept. A generated key is 192 random bits, so that its hash needs
+//! no salt. [`Keys`] never changes: to add or revoke a key, a new value takes its place, and
+//! requests that are under way keep the [`Key`] that they came with.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::limits::Quotas;
+use crate::pattern::{Pattern, Patterns};
+
+#[cfg(test)]
+mod tests;
+
+/// What a generated key begins with, so that scanners of leaked secrets know it.
+const PREFIX: &str = "sk-spanwise-";
+const MAX_ID_BYTES: usize = 64;
+
+/// A virtual key and what it allows, as it is written in the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Names the key in limits, spans and messages: letters, digits, `.`, `_`, `-`.
+    pub id: Arc<str>,
+    /// What it is for, in its maker's words.
+    #[serde(default)]
+    pub name: String,
+    /// The hash of the secret.
+    pub hash: KeyHash,
+    /// The models that it may ask for, by the names that clients use.
+    #[serde(default)]
+    pub models: Patterns,
+    /// The agents that it may call.
+    #[serde(default)]
+    pub agents: Patterns,
+    /// From when on it is refused.
+    #[serde(default)]
+    pub expires: Option<Expiry>,
+    /// Refused until this is taken away.
+    #[serde(default)]
+    pub disabled: bool,
+    /// What it may use in all.
+    #[serde(default)]
+    pub limits: Quotas,
+    /// What it may use of single models, or of groups of them that a pattern names.
+    #[serde(default)]
+    pub model_limits: BTreeMap<Pattern, Quotas>,
+    /// What is recorded of its messages, where that differs from the gateway's policy.
+    #[serde(default)]
+    pub content: ContentRules,
+    /// The project that its spans belong to.
+    #[serde(default)]
+    pub project: Option<String>,
+}
+
+impl Key {
+    /// Whether the key may ask for this model.
+    pub fn allows_model(&self, model: &str) -> bool {
+        self.models.matches(model)
+    }
+
+    /// Whether the key may call this agent.
+    pub fn allows_agent(&self, agent: &str) -> bool {
+        self.agents.matches(agent)
+    }
+}
+
+/// What is recorded of messages; `None` leaves a rule as the gateway has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContentRules {
+    /// Whether messages are recorded at all.
+    pub capture: Option<bool>,
+    /// Whether they are redacted before.
+    pub redact: Option<bool>,
+    /// The length after which a recorded message is cut.
+    pub max_bytes: Option<usize>,
+}
+
+/// The SHA-256 of a key, written `sha256:` and 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// The hash of this secret.
+    pub fn of(secret: &[u8]) -> Self {
+        KeyHash(Sha256::digest(secret).into())
+    }
+
+    /// The part of the hash by which it is found.
+    fn bucket(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is no hash of a key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected `sha256:` and 64 hex digits")]
+pub struct InvalidKeyHash;
+
+impl FromStr for KeyHash {
+    type Err = InvalidKeyHash;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKeyHash> {
+        let digits = text.strip_prefix("sha256:").ok_or(InvalidKeyHash)?;
+        if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(InvalidKeyHash);
+        }
+        let mut hash = [0; 32];
+        for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| InvalidKeyHash)?;
+        }
+        Ok(KeyHash(hash))
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for KeyHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A moment, written as RFC 3339 or as a date, which means the first moment of that day in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    unix_nano: u64,
+}
+
+impl Expiry {
+    /// Nanoseconds since 1970.
+    pub fn unix_nano(self) -> u64 {
+        self.unix_nano
+    }
+}
+
+impl FromStr for Expiry {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, jiff::Error> {
+        let at = match text.parse::<jiff::civil::Date>() {
+            Ok(date) if !text.contains(['T', 't', ' ']) => {
+                jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))?
+            }
+            _ => text.parse::<jiff::Timestamp>()?,
+        };
+        Ok(Expiry { unix_nano: u64::try_from(at.as_nanosecond()).unwrap_or(0) })
+    }
+}
+
+impl<'de> Deserialize<'de> for Expiry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| {
+            de::Error::custom(format!(
+                "`{text}` is no time; expected `2027-01-31` or `2027-01-31T12:00:00Z`"
+            ))
+        })
+    }
+}
+
+/// A new key: the only time that its secret is seen.
+pub struct NewKey {
+    /// What the client has to show.
+    pub secret: String,
+    /// What the configuration keeps of it.
+    pub hash: KeyHash,
+}
+
+impl NewKey {
+    /// Makes a key of 192 random bits.
+    pub fn generate() -> Self {
+        let random: [u8; 24] = rand::random();
+        let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret = format!("{PREFIX}{digits}");
+        let hash = KeyHash::of(secret.as_bytes());
+        NewKey { secret, hash }
+    }
+}
+
+impl fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewKey").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+/// Why a set of keys cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKeys {
+    /// An id that would not fit into a header, a span or a snapshot of limits.
+    #[error("`{0}` is no id of a key; use up to 64 letters, digits, `.`, `_` and `-`")]
+    Id(Arc<str>),
+    /// Two keys of one id.
+    #[error("two keys have the id `{0}`")]
+    RepeatedId(Arc<str>),
+    /// One secret under two ids: nobody could say whose limits count.
+    #[error("keys `{0}` and `{1}` have the same hash")]
+    RepeatedHash(Arc<str>, Arc<str>),
+}
+
+/// Why a key was refused. What the client is told must not tell these apart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No key has this secret.
+    #[error("unknown key")]
+    Unknown,
+    /// The key is switched off.
+    #[error("key `{0}` is disabled")]
+    Disabled(Arc<str>),
+    /// The key is past its time.
+    #[error("key `{0}` has expired")]
+    Expired(Arc<str>),
+}
+
+/// The keys in force.
+#[derive(Debug, Default)]
+pub struct Keys {
+    by_bucket: HashMap<u64, Vec<Arc<Key>>>,
+    all: Vec<Arc<Key>>,
+}
+
+impl Keys {
+    /// Checks that every key can be told from every other.
+    pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self, InvalidKeys> {
+        let mut ids = HashSet::new();
+        let mut set = Keys::default();
+        for key in keys {
+            if !is_id(&key.id) {
+                return Err(InvalidKeys::Id(key.id));
+            }
+            if !ids.insert(key.id.clone()) {
+                return Err(InvalidKeys::RepeatedId(key.id));
+            }
+            let bucket = set.by_bucket.entry(key.hash.bucket()).or_default();
+            if let Some(other) = bucket.iter().find(|other| other.hash == key.hash) {
+                return Err(InvalidKeys::RepeatedHash(other.id.clone(), key.id));
+            }
+            let key = Arc::new(key);
+            bucket.push(key.clone());
+            set.all.push(key);
+        }
+        Ok(set)
+    }
+
+    /// The key that the client showed.
+    ///
+    /// The presented secret is hashed whole before anything is compared, and the hashes are
+    /// compared in constant time, so that the time taken tells nothing about any key.
+    pub fn authenticate(
+        &self,
+        presented: &[u8],
+        now_unix_nano: u64,
+    ) -> Result<Arc<Key>, KeyError> {
+        let hash = KeyHash::of(presented);
+        let bucket = self.by_bucket.get(&hash.bucket()).map_or(&[][..], Vec::as_slice);
+        let same = |key: &&Arc<Key>| bool::from(key.hash.0.ct_eq(&hash.0));
+        let key = bucket.iter().find(same).ok_or(KeyError::Unknown)?;
+        if key.disabled {
+            return Err(KeyError::Disabled(key.id.clone()));
+        }
+        if key.expires.is_some_and(|expiry| now_unix_nano >= expiry.unix_nano) {
+            return Err(KeyError::Expired(key.id.clone()));
+        }
+        Ok(key.clone())
+    }
+
+    /// All keys, as they were written.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.all.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(allowed)
+}
