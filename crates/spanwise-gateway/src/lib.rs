@@ -16,4 +16,5 @@ pub mod plan;
 pub mod provider;
 pub mod retry;
 pub mod trace;
+pub mod translate;
 pub mod upstream;
