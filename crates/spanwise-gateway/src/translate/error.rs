@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use crate::dialect::Dialect;
 
+use super::json::{Node, Text, parse};
+
 /// What went wrong, in the words that all dialects share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -77,7 +79,67 @@ pub fn error_body(dialect: Dialect, status: u16, kind: ErrorKind, message: &str)
     }
 }
 
+/// An error of a provider in the dialect of the client, with the status to send it with.
+pub fn error(client: Dialect, status: u16, body: &[u8]) -> (u16, ErrorBody) {
+    let root = parse(body).ok();
+    let (kind, message) = match root.as_ref().and_then(|root| read_error(root, Some(status))) {
+        Some((kind, message)) => (kind, message.into_plain()),
+        None => (ErrorKind::of_status(status), "the provider answered with an error".into()),
+    };
+    let status = kind.status(client);
+    (status, error_body(client, status, kind, &message))
+}
+
+/// What an object says went wrong, in whichever dialect; `None` if it is no error.
+pub(super) fn read_error<'a>(
+    root: &Node<'a>,
+    status: Option<u16>,
+) -> Option<(ErrorKind, Text<'a>)> {
+    // Gemini wraps its error in a list when a stream was asked for.
+    let root = root.as_array().and_then(<[_]>::first).unwrap_or(root);
+    let error = root.get("error").unwrap_or(root);
+    let message = error.as_text().or_else(|| error.text("message"));
+    if message.is_none() && root.get("error").is_none() {
+        return None;
+    }
+    let words = ["type", "code", "status", "__type"].map(|key| error.text(key));
+    let named = words.iter().flatten().find_map(|word| ErrorKind::of_word(&word.plain()));
+    let numbered = error.count("code").and_then(|code| u16::try_from(code).ok());
+    let kind = named.or(status.or(numbered).map(ErrorKind::of_status));
+    Some((kind.unwrap_or(ErrorKind::Upstream), message.unwrap_or_default()))
+}
+
 impl ErrorKind {
+    /// The kind that a provider's word stands for, where it says more than the status does.
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        let word: String = word.chars().filter(char::is_ascii_alphabetic).collect();
+        Some(match word.to_ascii_lowercase().as_str() {
+            "insufficientquota" | "billingerror" => ErrorKind::Budget,
+            "ratelimiterror"
+            | "ratelimitexceeded"
+            | "resourceexhausted"
+            | "throttlingexception" => ErrorKind::RateLimit,
+            "overloadederror" | "unavailable" | "serviceunavailableexception" | "overloaded" => {
+                ErrorKind::Overloaded
+            }
+            "authenticationerror" | "invalidapikey" | "unauthenticated" => {
+                ErrorKind::Authentication
+            }
+            "permissionerror" | "permissiondenied" | "accessdeniedexception" => {
+                ErrorKind::Permission
+            }
+            "notfounderror" | "modelnotfound" | "notfound" | "resourcenotfoundexception" => {
+                ErrorKind::NotFound
+            }
+            "requesttoolarge" => ErrorKind::TooLarge,
+            "timeouterror" | "deadlineexceeded" | "modeltimeoutexception" => ErrorKind::Timeout,
+            "validationexception" | "invalidprompt" | "contextlengthexceeded" => {
+                ErrorKind::InvalidRequest
+            }
+            _ => return None,
+        })
+    }
+
     /// Every kind.
     pub const ALL: [ErrorKind; 12] = [
         ErrorKind::InvalidRequest,
@@ -237,6 +299,45 @@ mod tests {
                 assert_eq!(error.amzn_errortype.is_some(), dialect == Dialect::Converse);
                 assert!(kind.status(dialect) >= 400);
             }
+        }
+    }
+
+    #[test]
+    fn a_providers_error_is_told_in_the_clients_dialect() {
+        for (client, status, body, told) in [
+            (
+                Dialect::Messages,
+                503,
+                r#"{"error":{"message":"busy","type":"server_error","code":null}}"#,
+                (529, r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#),
+            ),
+            (
+                Dialect::Ollama,
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                (503, r#"{"error":"Overloaded"}"#),
+            ),
+            (
+                Dialect::Gemini,
+                429,
+                r#"{"error":{"message":"pay","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+                (429, r#"{"error":{"code":429,"message":"pay","status":"RESOURCE_EXHAUSTED"}}"#),
+            ),
+            (
+                Dialect::Converse,
+                404,
+                r#"[{"error":{"code":404,"message":"no model","status":"NOT_FOUND"}}]"#,
+                (404, r#"{"message":"no model"}"#),
+            ),
+            (
+                Dialect::Ollama,
+                502,
+                "<html>Bad Gateway</html>",
+                (502, r#"{"error":"the provider answered with an error"}"#),
+            ),
+        ] {
+            let (status, error) = error(client, status, body.as_bytes());
+            assert_eq!((status, std::str::from_utf8(&error.body).unwrap()), told);
         }
     }
 

@@ -1,0 +1,144 @@
+//! The inside of a JSON string, as it was written.
+
+use std::borrow::Cow;
+
+/// The inside of a JSON string literal, still escaped.
+///
+/// Two halves of a surrogate pair that arrive in two pieces make one character again when the
+/// pieces are joined, which no unescaped form could do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text<'a>(Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    /// Takes what stands between the quotes of a valid literal.
+    pub fn from_escaped(escaped: &'a str) -> Self {
+        Text(Cow::Borrowed(escaped))
+    }
+
+    /// Escapes a plain text.
+    pub fn from_plain(plain: impl Into<Cow<'a, str>>) -> Self {
+        let plain = plain.into();
+        if plain.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+            let mut escaped = String::with_capacity(plain.len() + 16);
+            escape(&plain, &mut escaped);
+            Text(Cow::Owned(escaped))
+        } else {
+            Text(plain)
+        }
+    }
+
+    /// As it stands between the quotes.
+    pub fn escaped(&self) -> &str {
+        &self.0
+    }
+
+    /// The text itself. Half a surrogate pair becomes U+FFFD.
+    pub fn plain(&self) -> Cow<'_, str> {
+        if self.0.contains('\\') { Cow::Owned(unescape(&self.0)) } else { Cow::Borrowed(&self.0) }
+    }
+
+    /// The text itself, borrowed from the body where nothing is escaped.
+    pub fn into_plain(self) -> Cow<'a, str> {
+        if self.0.contains('\\') { Cow::Owned(unescape(&self.0)) } else { self.0 }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there is nothing but white space.
+    pub fn is_blank(&self) -> bool {
+        self.plain().trim().is_empty()
+    }
+
+    /// Whether the text is this one.
+    pub fn is(&self, plain: &str) -> bool {
+        *self.plain() == *plain
+    }
+
+    /// Puts another text behind this one.
+    pub fn push(&mut self, other: &Text<'_>) {
+        self.0.to_mut().push_str(&other.0);
+    }
+
+    /// The same text, owned.
+    pub fn into_owned(self) -> Text<'static> {
+        Text(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// The same text for a shorter time.
+    pub fn borrow(&self) -> Text<'_> {
+        Text(Cow::Borrowed(&self.0))
+    }
+}
+
+/// Appends a plain text in its escaped form.
+pub(super) fn escape(plain: &str, out: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut from = 0;
+    for (at, byte) in plain.bytes().enumerate() {
+        let short = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..0x20 => "",
+            _ => continue,
+        };
+        out.push_str(&plain[from..at]);
+        from = at + 1;
+        if short.is_empty() {
+            out.push_str("\\u00");
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        } else {
+            out.push_str(short);
+        }
+    }
+    out.push_str(&plain[from..]);
+}
+
+fn unescape(escaped: &str) -> String {
+    let mut out = String::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        let (character, length) = escape_sequence(&rest[at..]);
+        out.push(character);
+        rest = &rest[at + length..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The character that a text starting with a backslash stands for, and the length of its escape.
+fn escape_sequence(text: &str) -> (char, usize) {
+    let plain = match text.as_bytes().get(1) {
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'u') => return unicode_escape(text),
+        Some(other) => char::from(*other),
+        None => return ('\\', 1),
+    };
+    (plain, 2)
+}
+
+fn unicode_escape(text: &str) -> (char, usize) {
+    let Some(first) = code_unit(text) else { return (char::REPLACEMENT_CHARACTER, 2) };
+    let second = if (0xd800..0xdc00).contains(&first) { code_unit(&text[6..]) } else { None };
+    let units = [first, second.unwrap_or_default()];
+    let n_units = if second.is_some() { 2 } else { 1 };
+    match char::decode_utf16(units[..n_units].iter().copied()).next() {
+        Some(Ok(character)) => (character, 6 * character.len_utf16()),
+        _ => (char::REPLACEMENT_CHARACTER, 6),
+    }
+}
+
+fn code_unit(text: &str) -> Option<u16> {
+    u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
+}
