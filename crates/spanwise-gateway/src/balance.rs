@@ -147,9 +147,8 @@ impl Balancer {
         match (self.strategy, ask.affinity) {
             (Strategy::Fallback, _) => (!ready.is_empty()).then_some(0),
             (Strategy::Weighted, _) => self.by_chance(ready, ask.random),
-            (Strategy::Latency, _) => self.least(ready, ask.random, |member| {
-                member.target.expected_ttft(now) * load(member)
-            }),
+            (Strategy::Latency, _) => self
+                .least(ready, ask.random, |member| member.target.expected_ttft(now) * load(member)),
             (Strategy::Prefix, Some(affinity)) => self.by_affinity(ready, affinity),
             (Strategy::LeastInflight, _) | (Strategy::Prefix, None) => {
                 self.least(ready, ask.random, load)
@@ -170,12 +169,7 @@ impl Balancer {
     }
 
     /// The smallest score, and by chance among equals.
-    fn least(
-        &self,
-        ready: &[usize],
-        random: u64,
-        score: impl Fn(&Member) -> f64,
-    ) -> Option<usize> {
+    fn least(&self, ready: &[usize], random: u64, score: impl Fn(&Member) -> f64) -> Option<usize> {
         let n_ready = ready.len() as u64;
         let turn = |at: usize| (at as u64).wrapping_add(random) % n_ready.max(1);
         let scores = ready.iter().map(|&index| score(&self.members[index]));

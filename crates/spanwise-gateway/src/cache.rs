@@ -39,11 +39,7 @@ pub struct CachePolicy {
 
 impl Default for CachePolicy {
     fn default() -> Self {
-        CachePolicy {
-            max_bytes: 64 << 20,
-            max_answer_bytes: 1 << 20,
-            ttl: Duration::from_secs(3_600),
-        }
+        CachePolicy { max_bytes: 64 << 20, max_answer_bytes: 1 << 20, ttl: Duration::from_hours(1) }
     }
 }
 
@@ -94,8 +90,7 @@ impl CacheKey {
 
 impl Hash for CacheKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        state.write_u64(self.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
     }
 }
 
@@ -137,12 +132,14 @@ impl Directives {
         let values = headers.get_all(header::CACHE_CONTROL).iter();
         for directive in values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')) {
             let directive = directive.trim().to_ascii_lowercase();
-            match directive.split_once('=') {
+            let argument =
+                directive.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
+            match argument {
                 None if directive == "no-store" => found.no_store = true,
                 None if directive == "no-cache" => found.no_cache = true,
                 Some(("max-age", seconds)) => {
                     // What cannot be read is taken for the strictest, as RFC 9111 advises.
-                    let seconds = seconds.trim().trim_matches('"').parse().unwrap_or(0);
+                    let seconds = seconds.trim_matches('"').parse().unwrap_or(0);
                     found.max_age = Some(Duration::from_secs(seconds));
                 }
                 _ => {}
@@ -188,10 +185,7 @@ impl Answer {
     fn n_bytes(&self) -> usize {
         let headers: usize =
             self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        self.body.len()
-            + headers
-            + self.pieces.len() * size_of::<Piece>()
-            + ENTRY_OVERHEAD_BYTES
+        self.body.len() + headers + self.pieces.len() * size_of::<Piece>() + ENTRY_OVERHEAD_BYTES
     }
 }
 
@@ -247,7 +241,12 @@ impl State {
     }
 
     /// The answer to this question, unless it is too old to be of use to anybody.
-    fn get(&mut self, key: &CacheKey, ttl: Duration, now: Instant) -> Option<(Arc<Answer>, Duration)> {
+    fn get(
+        &mut self,
+        key: &CacheKey,
+        ttl: Duration,
+        now: Instant,
+    ) -> Option<(Arc<Answer>, Duration)> {
         let entry = self.entries.get(key)?;
         let age = now.saturating_duration_since(entry.since);
         if age < ttl {

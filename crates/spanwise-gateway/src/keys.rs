@@ -96,21 +96,28 @@ impl KeyHash {
 
     /// The part of the hash by which it is found.
     fn bucket(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        self.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 }
 
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "sha256:{}", Hex(&self.0))
     }
 }
 
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Writes bytes in hex.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -165,9 +172,8 @@ impl FromStr for Expiry {
 
     fn from_str(text: &str) -> Result<Self, jiff::Error> {
         let at = match text.parse::<jiff::civil::Date>() {
-            Ok(date) if !text.contains(['T', 't', ' ']) => {
-                jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))?
-            }
+            Ok(date) if !text.contains(['T', 't', ' ']) => jiff::tz::Offset::UTC
+                .to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))?,
             _ => text.parse::<jiff::Timestamp>()?,
         };
         Ok(Expiry { unix_nano: u64::try_from(at.as_nanosecond()).unwrap_or(0) })
@@ -196,9 +202,7 @@ pub struct NewKey {
 impl NewKey {
     /// Makes a key of 192 random bits.
     pub fn generate() -> Self {
-        let random: [u8; 24] = rand::random();
-        let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let secret = format!("{PREFIX}{digits}");
+        let secret = format!("{PREFIX}{}", Hex(&rand::random::<[u8; 24]>()));
         let hash = KeyHash::of(secret.as_bytes());
         NewKey { secret, hash }
     }
@@ -272,11 +276,7 @@ impl Keys {
     ///
     /// The presented secret is hashed whole before anything is compared, and the hashes are
     /// compared in constant time, so that the time taken tells nothing about any key.
-    pub fn authenticate(
-        &self,
-        presented: &[u8],
-        now_unix_nano: u64,
-    ) -> Result<Arc<Key>, KeyError> {
+    pub fn authenticate(&self, presented: &[u8], now_unix_nano: u64) -> Result<Arc<Key>, KeyError> {
         let hash = KeyHash::of(presented);
         let bucket = self.by_bucket.get(&hash.bucket()).map_or(&[][..], Vec::as_slice);
         let same = |key: &&Arc<Key>| bool::from(key.hash.0.ct_eq(&hash.0));

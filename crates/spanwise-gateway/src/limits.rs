@@ -14,11 +14,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::{Key, Keys};
-use crate::pattern::Patterns;
+use crate::pattern::{Pattern, Patterns};
 
 use account::Account;
 pub use account::UseRecord;
-pub use quota::{Amount, Level, Quota, Quotas, Standing, Unit, Window};
+pub use quota::{Amount, Level, Quota, Quotas, Shortage, Standing, Unit, Window};
 
 mod account;
 mod quota;
@@ -81,6 +81,17 @@ impl Rule {
             rule(name, Patterns::of([model.as_str()]), limits)
         });
         std::iter::once(own).chain(by_model).filter(|rule| !rule.limits.is_empty())
+    }
+
+    /// The rule that the models of a pattern bring with them: all keys share it.
+    pub fn of_model(model: &Pattern, limits: &Quotas) -> Rule {
+        Rule {
+            name: format!("model {}", model.as_str()).into(),
+            keys: Patterns::ALL,
+            models: Patterns::of([model.as_str()]),
+            each: Vec::new(),
+            limits: limits.clone(),
+        }
     }
 
     fn group(&self, who: Who<'_>) -> Group {
@@ -177,21 +188,20 @@ struct Charge {
 
 /// What concerns one pair of key and model, in the order in which accounts are locked.
 type Plan = Arc<[Charge]>;
+/// Plans by key and by model.
+type Plans = HashMap<Box<str>, HashMap<Box<str>, Plan>>;
 
 /// The limits in force.
 #[derive(Debug, Default)]
 pub struct Limits {
     rules: Vec<Arc<Rule>>,
     ledger: Arc<Mutex<Ledger>>,
-    plans: RwLock<HashMap<Box<str>, HashMap<Box<str>, Plan>>>,
+    plans: RwLock<Plans>,
 }
 
 impl Limits {
     /// The limits of a gateway that starts: these rules and those of the keys.
-    pub fn new(
-        rules: impl IntoIterator<Item = Rule>,
-        keys: &Keys,
-    ) -> Result<Self, RepeatedRule> {
+    pub fn new(rules: impl IntoIterator<Item = Rule>, keys: &Keys) -> Result<Self, RepeatedRule> {
         Self::default().with_rules(rules, keys)
     }
 
@@ -221,7 +231,7 @@ impl Limits {
         who: Who<'_>,
         estimate: Amount,
         now_unix_nano: u64,
-    ) -> Result<Reservation, Refusal> {
+    ) -> Result<Reservation, Box<Refusal>> {
         let plan = self.plan(who, now_unix_nano);
         let mut standing = Standing::default();
         take(&plan, estimate, now_unix_nano, &mut standing)?;
@@ -303,40 +313,21 @@ fn take(
     estimate: Amount,
     now: u64,
     standing: &mut Standing,
-) -> Result<(), Refusal> {
+) -> Result<(), Box<Refusal>> {
     let Some((charge, rest)) = plan.split_first() else { return Ok(()) };
     let mut uses = charge.account.lock();
-    let mut refused: Option<Refusal> = None;
-    for quota in charge.rule.limits.iter() {
+    let shortages = charge.rule.limits.iter().filter_map(|quota| {
         let slot = &mut uses[quota.window as usize];
         let used = slot.at(quota.window, now).of(quota.unit);
-        let wanted = estimate.of(quota.unit);
         let reset = (quota.window != Window::Total)
             .then(|| Duration::from_nanos(slot.end().saturating_sub(now)));
-        let fits = used < quota.limit && wanted <= quota.limit - used;
-        let left = quota.limit.saturating_sub(used);
-        let remaining = if fits { left - wanted } else { left };
-        standing.note(quota.unit, Level { limit: quota.limit, remaining, reset });
-        // Waiting helps only those who ask for no more than there ever is.
-        let retry_after = reset.filter(|_| wanted <= quota.limit && quota.limit > 0);
-        let is_longer = |known: &Refusal| match (known.retry_after, retry_after) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(known), Some(new)) => new > known,
-        };
-        if !fits && refused.as_ref().is_none_or(is_longer) {
-            refused = Some(Refusal {
-                rule: charge.rule.name.clone(),
-                quota: *quota,
-                wanted,
-                remaining: left,
-                retry_after,
-                standing: Standing::default(),
-            });
-        }
-    }
-    if let Some(refusal) = refused {
-        return Err(Refusal { standing: *standing, ..refusal });
+        quota.check(used, estimate.of(quota.unit), reset, standing)
+    });
+    // Of several reasons, the one that takes longest to pass.
+    let worst = shortages.max_by_key(|short| short.retry_after.unwrap_or(Duration::MAX));
+    if let Some(shortage) = worst {
+        let (rule, standing) = (charge.rule.name.clone(), *standing);
+        return Err(Box::new(Refusal { rule, shortage, standing }));
     }
     take(rest, estimate, now, standing)?;
     for window in charge.rule.windows() {
@@ -407,14 +398,8 @@ impl Drop for Reservation {
 pub struct Refusal {
     /// The name of the rule.
     pub rule: Arc<str>,
-    /// The quota that does not suffice.
-    pub quota: Quota,
-    /// How much of it the request wanted.
-    pub wanted: u64,
-    /// How much of it is left.
-    pub remaining: u64,
-    /// When to try again; `None` if waiting will not help.
-    pub retry_after: Option<Duration>,
+    /// What does not suffice.
+    pub shortage: Shortage,
     standing: Standing,
 }
 
@@ -424,9 +409,9 @@ impl Refusal {
         &self.standing
     }
 
-    /// The value of `Retry-After`: whole seconds.
+    /// The value of `Retry-After`, whole seconds; `None` if waiting will not help.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.retry_after.map(quota::whole_seconds)
+        self.shortage.retry_after.map(quota::whole_seconds)
     }
 
     /// The headers of the answer: `retry-after` and `x-ratelimit-*`.
@@ -438,8 +423,8 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "limit `{}` of {}", self.rule, self.quota)?;
-        if self.wanted > self.quota.limit {
+        write!(f, "limit `{}` of {}", self.rule, self.shortage.quota)?;
+        if self.shortage.wanted > self.shortage.quota.limit {
             return write!(f, " is less than the request may use");
         }
         write!(f, " is used up")?;

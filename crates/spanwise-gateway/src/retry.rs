@@ -15,7 +15,7 @@ mod budget;
 mod tests;
 
 /// Longer than this nobody asks in earnest.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +72,8 @@ impl Failure {
             Failure::Status(status) => match status.as_u16() {
                 401..=403 => Remedy::OtherCredential,
                 // 409 is a lock that was held too long, for OpenAI's and Anthropic's own clients.
-                408 | 409 | 425 | 429 => Remedy::Anywhere,
                 501 | 505 => Remedy::OtherTarget,
-                500..=599 => Remedy::Anywhere,
+                408 | 409 | 425 | 429 | 500..=599 => Remedy::Anywhere,
                 _ => Remedy::None,
             },
         }
@@ -103,7 +102,7 @@ impl Default for RetryPolicy {
             base: Duration::from_millis(100),
             max_pause: Duration::from_secs(5),
             patience: Duration::ZERO,
-            max_retry_after: Duration::from_secs(60),
+            max_retry_after: Duration::from_mins(1),
         }
     }
 }

@@ -28,7 +28,7 @@ impl Default for BreakerPolicy {
             min_requests: 20,
             window: Duration::from_secs(10),
             open_for: Duration::from_secs(5),
-            max_open_for: Duration::from_secs(60),
+            max_open_for: Duration::from_mins(1),
         }
     }
 }
@@ -41,7 +41,7 @@ impl BreakerPolicy {
             consecutive_failures: 3,
             error_rate: 1.0,
             open_for: Duration::from_secs(30),
-            max_open_for: Duration::from_secs(600),
+            max_open_for: Duration::from_mins(10),
             ..BreakerPolicy::default()
         }
     }
@@ -173,8 +173,7 @@ impl Breaker {
 
     fn window_at(&mut self, now: Instant) -> &mut Window {
         let length = self.policy.window;
-        self.window
-            .take_if(|window| now.saturating_duration_since(window.since) >= length);
+        self.window.take_if(|window| now.saturating_duration_since(window.since) >= length);
         self.window.get_or_insert(Window { since: now, successes: 0, failures: 0 })
     }
 

@@ -9,9 +9,9 @@ use super::breaker::{Breaker, BreakerPolicy, BreakerState, Passage};
 /// How much one measurement moves the estimate of the time to the first token.
 const TTFT_WEIGHT: f64 = 0.25;
 /// How fast an estimate is forgotten, so that a target that was slow is tried again.
-const TTFT_FORGOTTEN_IN: Duration = Duration::from_secs(60);
+const TTFT_FORGOTTEN_IN: Duration = Duration::from_mins(1);
 /// However long a provider asks to be left alone, it is asked again after this.
-const MAX_COOL_DOWN: Duration = Duration::from_secs(300);
+const MAX_COOL_DOWN: Duration = Duration::from_mins(5);
 
 /// The key with which targets sign in at a provider. Targets that share one fail together when
 /// it is refused.
@@ -158,9 +158,8 @@ impl InFlight {
     pub fn first_token(&self, now: Instant) {
         let seconds = now.saturating_duration_since(self.began).as_secs_f64();
         let mut health = lock(&self.target.health);
-        let seconds = health
-            .ttft
-            .map_or(seconds, |old| old.seconds + TTFT_WEIGHT * (seconds - old.seconds));
+        let seconds =
+            health.ttft.map_or(seconds, |old| old.seconds + TTFT_WEIGHT * (seconds - old.seconds));
         health.ttft = Some(Ttft { seconds, measured_at: now });
     }
 

@@ -1,4 +1,4 @@
-use proptest::prelude::{any, prop, proptest, prop_assert, prop_assert_eq};
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 use proptest::strategy::Strategy as _;
 
 use super::*;
@@ -11,8 +11,7 @@ fn target(name: &str) -> Arc<Target> {
 }
 
 fn balancer(strategy: Strategy, weights: &[u32]) -> Balancer {
-    let member =
-        |(n, &weight): (usize, &u32)| Member { target: target(&format!("t{n}")), weight };
+    let member = |(n, &weight): (usize, &u32)| Member { target: target(&format!("t{n}")), weight };
     Balancer::new(strategy, weights.iter().enumerate().map(member).collect())
 }
 

@@ -70,8 +70,8 @@ fn volatile_parts_do_not_matter() {
     assert_eq!(hash(one, 24), hash(two, 27));
     assert_ne!(hash(one, 24), hash(three, 24));
     // Ranges from a faulty scan lose a hit, and nothing else.
-    for range in [40..50, 20..10, 0..usize::MAX] {
-        let _ = CacheKey::new(&question("s"), one, &[range]);
+    for (start, end) in [(40, 50), (20, 10), (0, usize::MAX)] {
+        let _ = CacheKey::new(&question("s"), one, &[Range { start, end }]);
     }
 }
 
@@ -156,7 +156,7 @@ fn directives_are_read_from_headers() {
     assert_eq!(read(&["No-Store"]), Directives { no_store: true, ..Directives::default() });
     let both = Directives { no_cache: true, max_age: Some(5 * SECOND), ..Directives::default() };
     assert_eq!(read(&["no-cache, max-age=5"]), both);
-    assert_eq!(read(&["max-age = 5", "no-cache"]).no_cache, true);
+    assert_eq!(read(&["max-age = \"5\"", "no-cache"]), both);
     assert_eq!(read(&["max-age=soon"]).max_age, Some(Duration::ZERO));
     assert_eq!(read(&["public, no-transform"]), Directives::default());
 }
@@ -219,14 +219,14 @@ impl Model {
 proptest! {
     #[test]
     fn bounded_by_bytes_and_age_and_the_least_recently_used_goes_first(
-        steps in prop::collection::vec((0_u8..12, 1_usize..1_500, 0_u64..20), 1..200),
+        steps in prop::collection::vec((0_u8..12, 1_usize..1_500, 0_u32..20), 1..200),
     ) {
         let max_bytes = 5_000;
         let cache = cache(max_bytes);
         let mut model = Model::default();
         let mut now = Instant::now();
         for (name, length, seconds) in steps {
-            now += seconds * SECOND;
+            now += SECOND * seconds;
             let key = key(&[name]);
             let expected = model.look(name, now);
             prop_assert_eq!(is_hit(&cache, key, Directives::default(), now), expected);

@@ -116,14 +116,8 @@ impl Window {
     /// How many there are.
     pub const COUNT: usize = 6;
     /// Every window, shortest first.
-    pub const ALL: [Window; Window::COUNT] = [
-        Window::Second,
-        Window::Minute,
-        Window::Hour,
-        Window::Day,
-        Window::Month,
-        Window::Total,
-    ];
+    pub const ALL: [Window; Window::COUNT] =
+        [Window::Second, Window::Minute, Window::Hour, Window::Day, Window::Month, Window::Total];
 
     /// The name used in configuration and messages.
     pub fn as_str(self) -> &'static str {
@@ -185,6 +179,24 @@ impl Quota {
         }
     }
 
+    /// Whether there is room for what is wanted; if not, how much there is. Notes in any case how
+    /// the client stands.
+    pub(super) fn check(
+        &self,
+        used: u64,
+        wanted: u64,
+        reset: Option<Duration>,
+        standing: &mut Standing,
+    ) -> Option<Shortage> {
+        let left = self.limit.saturating_sub(used);
+        let fits = left > 0 && wanted <= left;
+        let remaining = if fits { left - wanted } else { left };
+        standing.note(self.unit, Level { limit: self.limit, remaining, reset });
+        // Waiting helps only those who ask for no more than there ever is.
+        let retry_after = reset.filter(|_| wanted <= self.limit && self.limit > 0);
+        (!fits).then_some(Shortage { quota: *self, wanted, remaining: left, retry_after })
+    }
+
     fn parse(name: &str, limit: f64) -> Result<Self, String> {
         let (unit, window) = name
             .split_once("_per_")
@@ -209,6 +221,19 @@ fn unknown(name: &str) -> String {
     )
 }
 
+/// A quota that does not suffice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The quota.
+    pub quota: Quota,
+    /// How much of it the request wanted.
+    pub wanted: u64,
+    /// How much of it is left.
+    pub remaining: u64,
+    /// When to try again; `None` if waiting will not help.
+    pub retry_after: Option<Duration>,
+}
+
 /// Quotas that hold together, written `{requests_per_minute: 60, usd_per_day: 2.5}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quotas(Box<[Quota]>);
@@ -222,6 +247,15 @@ impl Quotas {
     /// Whether nothing is limited.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Quotas {
+    type Item = &'a Quota;
+    type IntoIter = std::slice::Iter<'a, Quota>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -51,8 +51,8 @@ impl RetryBudget {
     pub fn withdraw(&self, now: Instant) -> bool {
         let policy = self.policy;
         self.with_slot(now, |slot, (requests, retries)| {
-            let allowed = policy.ratio * f64::from(requests)
-                + policy.min_per_second * N_SLOTS as f64;
+            let allowed =
+                policy.ratio * f64::from(requests) + policy.min_per_second * N_SLOTS as f64;
             let is_allowed = f64::from(retries) + 1.0 <= allowed;
             slot.retries += u32::from(is_allowed);
             is_allowed

@@ -81,7 +81,7 @@ fn what_the_provider_asks_is_waited_for_within_reason() {
         let deadline = deadline.map(|left| Instant::now() + left);
         next(Situation { retry_after: Some(wait), has_other, deadline, ..situation(status(429)) })
     };
-    let pause = 2 * SECOND + Duration::from_millis(50) - Duration::from_nanos(1);
+    let pause = 2 * SECOND + Duration::from_nanos(49_999_999);
     assert_eq!(asked(2 * SECOND, false, None), Step::Again { pause });
     assert_eq!(asked(2 * SECOND, true, None), Step::Other);
     assert_eq!(asked(2 * SECOND, false, Some(SECOND)), Step::GiveUp(GaveUp::Deadline));
@@ -91,11 +91,8 @@ fn what_the_provider_asks_is_waited_for_within_reason() {
     let now = Instant::now();
     let budget = RetryBudget::new(BudgetPolicy::default(), now);
     let patient = RetryPolicy { patience: 3 * SECOND, ..RetryPolicy::default() };
-    let situation = Situation {
-        retry_after: Some(2 * SECOND),
-        has_other: true,
-        ..situation(status(429))
-    };
+    let situation =
+        Situation { retry_after: Some(2 * SECOND), has_other: true, ..situation(status(429)) };
     assert!(matches!(patient.next(situation, &budget, 0, now), Step::Again { .. }));
 }
 
