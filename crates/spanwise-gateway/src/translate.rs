@@ -14,11 +14,15 @@ use crate::dialect::Dialect;
 mod answer;
 mod chat;
 mod conversation;
+mod converse;
 mod error;
+mod gemini;
 mod json;
 mod messages;
 mod model;
+mod ollama;
 mod reply;
+mod responses;
 mod stream;
 mod usage;
 
@@ -84,17 +88,25 @@ pub fn request(
     }
     let mut conversation = match from {
         Dialect::Chat => chat::read_request(&root, &mut notes),
+        Dialect::Responses => responses::read_request(&root, &mut notes),
         Dialect::Messages => messages::read_request(&root, &mut notes),
-        _ => Err(no_way(from, to)),
+        Dialect::Gemini => gemini::read_request(&root, &mut notes),
+        Dialect::Converse => converse::read_request(&root, &mut notes),
+        Dialect::Ollama => ollama::read_request(&root, &mut notes),
+        Dialect::Embeddings => Err(no_way(from, to)),
     }?;
     conversation.stream |= stream_by_path;
     conversation.link();
     let stream = conversation.stream;
     let reply = Reply::new(from, to, &conversation, &root);
     let body = match to {
-        Dialect::Chat => chat::write_request(conversation, target_model, &mut notes),
+        Dialect::Chat => chat::write_request(&conversation, target_model, &mut notes),
+        Dialect::Responses => responses::write_request(&conversation, target_model, &mut notes),
         Dialect::Messages => messages::write_request(conversation, target_model, &mut notes),
-        _ => Err(no_way(from, to)),
+        Dialect::Gemini => gemini::write_request(conversation, target_model, &mut notes),
+        Dialect::Converse => converse::write_request(conversation, target_model, &mut notes),
+        Dialect::Ollama => ollama::write_request(&conversation, target_model, &mut notes),
+        Dialect::Embeddings => Err(no_way(from, to)),
     }?;
     let path = path(to, target_model, stream);
     Ok(Translated { body: body.into(), path, stream, dropped: notes.dropped, reply })

@@ -5,7 +5,7 @@ mod reply;
 mod stream;
 mod write;
 
-pub use read::read_request;
+pub use read::{read_mode, read_request, read_schema};
 pub use reply::{read_answer, write_answer};
 pub use stream::{Reader, Writer};
-pub use write::write_request;
+pub use write::{write_function, write_request};

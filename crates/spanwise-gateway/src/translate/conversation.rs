@@ -184,7 +184,7 @@ pub enum Format<'a> {
 pub struct Schema<'a> {
     pub name: Option<Text<'a>>,
     pub description: Option<Text<'a>>,
-    pub schema: Cow<'a, str>,
+    pub json: Cow<'a, str>,
     pub strict: bool,
 }
 
@@ -349,7 +349,7 @@ impl ToolResult<'_> {
     }
 }
 
-impl<'a> Arguments<'a> {
+impl Arguments<'_> {
     /// As a JSON object. A model may have written something else, which is then wrapped in one.
     pub fn object(&self, notes: &mut Notes) -> Cow<'_, str> {
         let json = match self {

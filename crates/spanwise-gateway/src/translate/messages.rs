@@ -5,7 +5,7 @@ mod reply;
 mod stream;
 mod write;
 
-pub use read::read_request;
+pub use read::{read_request, read_thinking};
 pub use reply::{read_answer, write_answer};
 pub use stream::{Reader, Writer};
 pub use write::write_request;

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use crate::dialect::Dialect;
 
 use super::conversation::Conversation;
-use super::error::ErrorKind;
+use super::error::{ErrorKind, read_error};
 use super::json::{Node, Text, parse};
 use super::stream::Stream;
-use super::{Notes, Untranslatable, chat, messages};
+use super::{Notes, Untranslatable, chat, converse, gemini, messages, ollama, responses};
 
 /// What the translation of an answer has to know of its request.
 #[derive(Clone, Debug)]
@@ -88,10 +88,18 @@ impl Reply {
             kind: ErrorKind::Upstream,
         };
         let root = parse(body).map_err(|error| unreadable(error.what.into()))?;
+        if let Some((kind, message)) = root.get("error").and_then(|_| read_error(&root, None)) {
+            let why = message.into_plain().into_owned().into();
+            return Err(Untranslatable { kind, ..unreadable(why) });
+        }
         let mut answer = match self.upstream {
             Dialect::Chat => chat::read_answer(&root),
+            Dialect::Responses => responses::read_answer(&root),
             Dialect::Messages => messages::read_answer(&root),
-            _ => None,
+            Dialect::Gemini => gemini::read_answer(&root),
+            Dialect::Converse => converse::read_answer(&root),
+            Dialect::Ollama => ollama::read_answer(&root),
+            Dialect::Embeddings => None,
         }
         .ok_or_else(|| unreadable("is of another shape than its dialect's".into()))?;
         for choice in &mut answer.choices {
@@ -105,9 +113,12 @@ impl Reply {
         answer.name_calls();
         let mut notes = Notes::default();
         let body = match self.client {
-            Dialect::Chat => chat::write_answer(&answer, stamp.created),
+            Dialect::Chat | Dialect::Embeddings => chat::write_answer(&answer, stamp.created),
+            Dialect::Responses => responses::write_answer(&answer, &self.wants, stamp.created),
             Dialect::Messages => messages::write_answer(&answer, &mut notes),
-            _ => return Err(unreadable("has no translation".into())),
+            Dialect::Gemini => gemini::write_answer(&answer, &mut notes),
+            Dialect::Converse => converse::write_answer(&answer, &mut notes)?,
+            Dialect::Ollama => ollama::write_answer(&answer, stamp.created, &mut notes),
         };
         Ok(body.into())
     }

@@ -8,10 +8,11 @@ use bytes::Bytes;
 
 use crate::dialect::Dialect;
 
+use super::conversation::{Arguments, Call};
 use super::error::ErrorKind;
 use super::json::{Node, Text, parse};
 use super::reply::{Reply, Stamp, Wants};
-use super::{chat, messages};
+use super::{chat, converse, gemini, messages, ollama, responses};
 
 mod blocks;
 
@@ -58,6 +59,29 @@ pub struct CallDelta<'a> {
     pub name: Option<Text<'a>>,
     pub arguments: Option<Text<'a>>,
     pub signature: Option<Text<'a>>,
+}
+
+impl<'a> CallDelta<'a> {
+    /// A call that came in one piece.
+    pub fn whole(key: u64, call: Call<'a>) -> Self {
+        CallDelta {
+            key,
+            arguments: Some(call.arguments.text().into_owned()),
+            id: Some(call.id).filter(|id| !id.is_empty()),
+            name: Some(call.name),
+            signature: call.signature,
+        }
+    }
+}
+
+/// A call whose arguments are still to come, for dialects that write calls whole.
+pub fn whole_call(id: &Text<'_>, name: &Text<'_>, signature: Option<&Text<'_>>) -> Call<'static> {
+    Call {
+        id: id.clone().into_owned(),
+        name: name.clone().into_owned(),
+        arguments: Arguments::Text(Text::default()),
+        signature: signature.map(|signature| signature.clone().into_owned()),
+    }
 }
 
 /// How the provider's stream came to its end.
@@ -150,15 +174,23 @@ impl Stream {
 
 fn reader(dialect: Dialect) -> Box<dyn ReadFrames> {
     match dialect {
+        Dialect::Chat | Dialect::Embeddings => Box::<chat::Reader>::default(),
+        Dialect::Responses => Box::<responses::Reader>::default(),
         Dialect::Messages => Box::<messages::Reader>::default(),
-        _ => Box::<chat::Reader>::default(),
+        Dialect::Gemini => Box::<gemini::Reader>::default(),
+        Dialect::Converse => Box::<converse::Reader>::default(),
+        Dialect::Ollama => Box::<ollama::Reader>::default(),
     }
 }
 
 fn writer(dialect: Dialect, wants: Wants, created: u64) -> Box<dyn WriteFrames> {
     match dialect {
-        Dialect::Messages => Box::new(messages::Writer::default()),
-        _ => Box::new(chat::Writer::new(wants, created)),
+        Dialect::Chat | Dialect::Embeddings => Box::new(chat::Writer::new(wants, created)),
+        Dialect::Responses => Box::new(responses::Writer::new(wants, created)),
+        Dialect::Messages => Box::<messages::Writer>::default(),
+        Dialect::Gemini => Box::<gemini::Writer>::default(),
+        Dialect::Converse => Box::<converse::Writer>::default(),
+        Dialect::Ollama => Box::new(ollama::Writer::new(created)),
     }
 }
 

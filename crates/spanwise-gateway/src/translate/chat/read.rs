@@ -128,7 +128,7 @@ pub fn read_schema<'a>(value: &Node<'a>) -> Option<Schema<'a>> {
     Some(Schema {
         name: value.text("name"),
         description: value.text("description"),
-        schema: value.get("schema")?.raw.into(),
+        json: value.get("schema")?.raw.into(),
         strict: value.get("strict").and_then(Node::as_bool).unwrap_or_default(),
     })
 }

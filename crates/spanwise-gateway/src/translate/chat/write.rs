@@ -13,7 +13,7 @@ const LONGEST_ID: usize = 40;
 
 /// Writes a request.
 pub fn write_request(
-    conversation: Conversation<'_>,
+    conversation: &Conversation<'_>,
     model: &str,
     notes: &mut Notes,
 ) -> Result<String, Untranslatable> {
@@ -25,8 +25,8 @@ pub fn write_request(
     let mut failed = Ok(());
     w.object(|w| {
         w.key("model").plain(model);
-        w.key("messages").array(|w| failed = write_messages(&conversation, w, notes));
-        write_tools(&conversation, w);
+        w.key("messages").array(|w| failed = write_messages(conversation, w, notes));
+        write_tools(conversation, w);
         write_sampling(&conversation.sampling, traits, w, notes);
         if let Some(effort) = conversation.reasoning.as_effort() {
             if traits.takes_effort {
@@ -77,7 +77,7 @@ fn write_tools(conversation: &Conversation<'_>, w: &mut Writer) {
         for tool in &conversation.tools {
             w.object(|w| {
                 w.key("type").plain("function");
-                w.key("function").object(|w| write_function(tool, w));
+                w.key("function").object(|w| write_function(tool, true, w));
             });
         }
     });
@@ -99,11 +99,11 @@ fn write_tools(conversation: &Conversation<'_>, w: &mut Writer) {
 }
 
 /// Writes a function's fields, as Chat and Ollama have them.
-pub fn write_function(tool: &Tool<'_>, w: &mut Writer) {
+pub fn write_function(tool: &Tool<'_>, takes_strict: bool, w: &mut Writer) {
     w.key("name").text(&tool.name);
     w.maybe_text("description", tool.description.as_ref());
     w.maybe_raw("parameters", tool.parameters.as_deref());
-    if tool.strict {
+    if tool.strict && takes_strict {
         w.key("strict").bool(true);
     }
 }
@@ -120,7 +120,7 @@ fn write_format(format: &Format<'_>, w: &mut Writer) {
                 let unnamed = Text::from_plain("answer");
                 w.key("name").text(schema.name.as_ref().unwrap_or(&unnamed));
                 w.maybe_text("description", schema.description.as_ref());
-                w.key("schema").raw(&schema.schema);
+                w.key("schema").raw(&schema.json);
                 if schema.strict {
                     w.key("strict").bool(true);
                 }

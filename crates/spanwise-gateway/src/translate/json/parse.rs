@@ -188,9 +188,10 @@ impl<'a> Parser<'a> {
                 self.at = bytes.len();
                 return self.fail("ends inside a string");
             };
-            // Folded rather than searched, so that it is done many bytes at a time.
+            // The least of all rather than the first that is too small, so that the compiler does
+            // many bytes at a time.
             let run = &bytes[self.at..self.at + length];
-            if run.iter().fold(false, |found, byte| found | (*byte < 0x20)) {
+            if run.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20 {
                 return self.fail("has a control character in a string");
             }
             self.at += length;

@@ -33,6 +33,14 @@ impl Writer {
         self
     }
 
+    /// Writes a key that may need escaping.
+    pub fn plain_key(&mut self, key: &str) -> &mut Self {
+        self.plain(key);
+        self.out.push(':');
+        self.comma = false;
+        self
+    }
+
     /// An object whose fields the closure writes.
     pub fn object(&mut self, fields: impl FnOnce(&mut Self)) {
         self.nested('{', '}', fields);

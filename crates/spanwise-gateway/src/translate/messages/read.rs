@@ -121,7 +121,7 @@ fn read_output_config<'a>(
                 conversation.format = Format::Schema(Schema {
                     name: value.text("name"),
                     description: None,
-                    schema: schema.raw.into(),
+                    json: schema.raw.into(),
                     strict: true,
                 });
             }

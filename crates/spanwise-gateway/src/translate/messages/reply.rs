@@ -46,9 +46,8 @@ pub fn read_finish(node: &Node<'_>) -> Option<Finish> {
 /// Writes the fields that say why an answer ended.
 pub fn write_finish(finish: &Finish, w: &mut Writer) {
     w.key("stop_reason").plain(match finish {
-        Finish::Stop | Finish::Malformed => "end_turn",
-        // Only Anthropic says which sequence it was; without it the reason would be half told.
-        Finish::Sequence(None) => "end_turn",
+        // Without the sequence itself its reason would be half told.
+        Finish::Stop | Finish::Malformed | Finish::Sequence(None) => "end_turn",
         Finish::Sequence(Some(_)) => "stop_sequence",
         Finish::Length => "max_tokens",
         Finish::Calls => "tool_use",

@@ -215,7 +215,7 @@ fn write_output(
         if let Some(schema) = schema {
             w.key("format").object(|w| {
                 w.key("type").plain("json_schema");
-                w.key("schema").raw(&schema.schema);
+                w.key("schema").raw(&schema.json);
             });
         }
     });
@@ -271,7 +271,9 @@ fn write_result(result: &ToolResult<'_>, w: &mut Writer, notes: &mut Notes) {
             [] => {}
             [Part::Text(text)] => w.key("content").text(text),
             parts => w.key("content").array(|w| {
-                parts.iter().for_each(|part| write_block(part, w, notes));
+                for part in parts {
+                    write_block(part, w, notes);
+                }
             }),
         }
         if result.is_error {

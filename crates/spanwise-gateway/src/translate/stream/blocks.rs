@@ -120,7 +120,7 @@ impl Blocks {
     /// Takes an event and makes the steps it leads to.
     pub fn take(&mut self, event: Event<'_>, sink: &mut Sink<'_>) {
         match (self.state, event) {
-            (State::Ended, _) => {}
+            (State::Ended, _) | (State::Started, Event::Start { .. }) => {}
             (State::New, Event::Start { id, model }) => {
                 if let Some(id) = id {
                     self.id = id.into_owned();
@@ -130,7 +130,6 @@ impl Blocks {
                 }
                 self.start(sink);
             }
-            (_, Event::Start { .. }) => {}
             (_, Event::Error { kind, message }) => {
                 self.state = State::Ended;
                 sink(&Step::Error { kind, message: &message });

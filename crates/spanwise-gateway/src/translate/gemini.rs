@@ -1,0 +1,12 @@
+//! Google's Gemini: `generateContent` and its stream.
+
+mod read;
+mod reply;
+mod schema;
+mod stream;
+mod write;
+
+pub use read::read_request;
+pub use reply::{read_answer, write_answer};
+pub use stream::{Reader, Writer};
+pub use write::write_request;
