@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::breaker::{Breaker, BreakerPolicy, BreakerState, Passage};
 
-/// How much one measurement moves the estimate of the time to the first token.
-const TTFT_WEIGHT: f64 = 0.25;
+/// How much of the estimate of the time to the first token the next measurement leaves.
+const TTFT_KEPT: f64 = 0.75;
+/// What a target is taken for that nobody has measured lately, in seconds: fast, but not so fast
+/// that all requests go there before the first token comes.
+const TTFT_UNKNOWN: f64 = 0.05;
 /// How fast an estimate is forgotten, so that a target that was slow is tried again.
 const TTFT_FORGOTTEN_IN: Duration = Duration::from_mins(1);
 /// However long a provider asks to be left alone, it is asked again after this.
@@ -52,6 +55,14 @@ struct Health {
 struct Ttft {
     seconds: f64,
     measured_at: Instant,
+}
+
+impl Ttft {
+    /// How much the estimate is still worth, from 1 when it is new to 0.
+    fn trust(&self, now: Instant) -> f64 {
+        let age = now.saturating_duration_since(self.measured_at);
+        (-age.as_secs_f64() / TTFT_FORGOTTEN_IN.as_secs_f64()).exp()
+    }
 }
 
 /// What became of a request, for the health of its target.
@@ -113,13 +124,11 @@ impl Target {
         Some(own.max(lock(&self.credential.breaker).wait(now)?))
     }
 
-    /// What the time to the first token is expected to be, in seconds. Falls towards zero the
-    /// longer nobody measured it.
+    /// What the time to the first token is expected to be, in seconds. Falls the longer nobody
+    /// measured it.
     pub(super) fn expected_ttft(&self, now: Instant) -> f64 {
-        lock(&self.health).ttft.map_or(0.0, |ttft| {
-            let age = now.saturating_duration_since(ttft.measured_at);
-            ttft.seconds * (-age.as_secs_f64() / TTFT_FORGOTTEN_IN.as_secs_f64()).exp()
-        })
+        let measured = lock(&self.health).ttft;
+        TTFT_UNKNOWN + measured.map_or(0.0, |ttft| ttft.seconds * ttft.trust(now))
     }
 
     /// Begins a request, unless the target is to be left alone.
@@ -158,8 +167,10 @@ impl InFlight {
     pub fn first_token(&self, now: Instant) {
         let seconds = now.saturating_duration_since(self.began).as_secs_f64();
         let mut health = lock(&self.target.health);
-        let seconds =
-            health.ttft.map_or(seconds, |old| old.seconds + TTFT_WEIGHT * (seconds - old.seconds));
+        let seconds = health.ttft.map_or(seconds, |old| {
+            let kept = TTFT_KEPT * old.trust(now);
+            kept * old.seconds + (1.0 - kept) * seconds
+        });
         health.ttft = Some(Ttft { seconds, measured_at: now });
     }
 
