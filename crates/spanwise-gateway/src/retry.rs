@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, StatusCode};
 
+use crate::config;
+
 pub use budget::{BudgetPolicy, RetryBudget};
 
 mod budget;
@@ -83,7 +85,7 @@ impl Failure {
 /// How often and how fast to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts in all, the first included.
+    /// Attempts at one target, the first included.
     pub max_attempts: u32,
     /// The longest first pause; each further one may be twice as long.
     pub base: Duration,
@@ -95,10 +97,20 @@ pub struct RetryPolicy {
     pub max_retry_after: Duration,
 }
 
+impl From<&config::Retry> for RetryPolicy {
+    fn from(retry: &config::Retry) -> Self {
+        RetryPolicy {
+            max_attempts: retry.attempts,
+            max_retry_after: retry.max_pause,
+            ..RetryPolicy::default()
+        }
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         RetryPolicy {
-            max_attempts: 3,
+            max_attempts: 2,
             base: Duration::from_millis(100),
             max_pause: Duration::from_secs(5),
             patience: Duration::ZERO,
@@ -112,7 +124,7 @@ impl Default for RetryPolicy {
 pub struct Situation {
     /// How it failed.
     pub failure: Failure,
-    /// Attempts so far, this one included.
+    /// Attempts at this target so far, this one included.
     pub n_attempts: u32,
     /// Whether a stale connection was replaced already.
     pub was_replayed: bool,
@@ -125,6 +137,12 @@ pub struct Situation {
     pub has_other: bool,
     /// When the request's time is over.
     pub deadline: Option<Instant>,
+}
+
+impl Situation {
+    fn ends_before(&self, moment: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= moment)
+    }
 }
 
 /// What to do next.
@@ -150,7 +168,7 @@ pub enum GaveUp {
     Final,
     /// The client has part of an answer already.
     ContentSent,
-    /// There were as many attempts as there may be.
+    /// There were as many attempts at this target as there may be, and there is no other.
     Attempts,
     /// The pause would end after the deadline, or is longer than anyone waits.
     Deadline,
@@ -160,6 +178,10 @@ pub enum GaveUp {
 
 impl RetryPolicy {
     /// Decides what follows a failed attempt. `random` is 64 random bits.
+    ///
+    /// Another target is taken at once: the client waits for no pause, and each target is asked
+    /// once, so that the number of targets bounds what is sent. Attempts at the same target are
+    /// what makes an outage worse; they are bounded in number and by the budget.
     pub fn next(
         &self,
         situation: Situation,
@@ -170,31 +192,29 @@ impl RetryPolicy {
         if situation.content_sent {
             return Step::GiveUp(GaveUp::ContentSent);
         }
-        if situation.deadline.is_some_and(|deadline| deadline <= now) {
+        if situation.ends_before(now) {
             return Step::GiveUp(GaveUp::Deadline);
         }
         if situation.failure == Failure::StaleConnection && !situation.was_replayed {
             return Step::Replay;
         }
-        let step = self.place(situation, random);
-        if matches!(step, Step::GiveUp(_)) {
-            return step;
+        match self.place(situation, random) {
+            Step::Again { .. } if situation.n_attempts >= self.max_attempts => {
+                Step::GiveUp(GaveUp::Attempts)
+            }
+            Step::Again { pause } if situation.ends_before(now + pause) => {
+                Step::GiveUp(GaveUp::Deadline)
+            }
+            Step::Again { .. } if !budget.withdraw(now) => Step::GiveUp(GaveUp::Budget),
+            step => step,
         }
-        if situation.n_attempts >= self.max_attempts {
-            return Step::GiveUp(GaveUp::Attempts);
-        }
-        if let Step::Again { pause } = step
-            && situation.deadline.is_some_and(|deadline| now + pause >= deadline)
-        {
-            return Step::GiveUp(GaveUp::Deadline);
-        }
-        if budget.withdraw(now) { step } else { Step::GiveUp(GaveUp::Budget) }
     }
 
     fn place(&self, situation: Situation, random: u64) -> Step {
         let remedy = situation.failure.remedy();
         let asked = situation.retry_after;
-        let is_soon = asked.is_some_and(|wait| wait <= self.patience);
+        let is_soon = asked.is_some_and(|wait| wait <= self.patience)
+            && situation.n_attempts < self.max_attempts;
         match (remedy, situation.has_other) {
             (Remedy::None, _) | (Remedy::OtherCredential | Remedy::OtherTarget, false) => {
                 Step::GiveUp(GaveUp::Final)

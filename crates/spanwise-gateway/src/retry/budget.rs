@@ -3,6 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::config;
+
 const N_SLOTS: usize = 10;
 
 /// How many retries there may be.
@@ -12,6 +14,12 @@ pub struct BudgetPolicy {
     pub ratio: f64,
     /// Retries per second that are always allowed, so that few requests can be retried too.
     pub min_per_second: f64,
+}
+
+impl From<&config::Retry> for BudgetPolicy {
+    fn from(retry: &config::Retry) -> Self {
+        BudgetPolicy { ratio: retry.budget, ..BudgetPolicy::default() }
+    }
 }
 
 impl Default for BudgetPolicy {

@@ -68,7 +68,7 @@ fn nothing_is_tried_again_after_content() {
 
 #[test]
 fn a_stale_connection_is_replaced_once_whatever_the_number_of_attempts() {
-    let stale = Situation { n_attempts: 3, ..situation(Failure::StaleConnection) };
+    let stale = Situation { n_attempts: 2, ..situation(Failure::StaleConnection) };
     assert_eq!(next(stale), Step::Replay);
     let again = Situation { was_replayed: true, ..stale };
     assert_eq!(next(again), Step::GiveUp(GaveUp::Attempts));
@@ -98,8 +98,9 @@ fn what_the_provider_asks_is_waited_for_within_reason() {
 
 #[test]
 fn attempts_and_deadlines_end_it() {
-    let third = Situation { n_attempts: 3, has_other: true, ..situation(status(500)) };
-    assert_eq!(next(third), Step::GiveUp(GaveUp::Attempts));
+    let second = Situation { n_attempts: 2, ..situation(status(500)) };
+    assert_eq!(next(second), Step::GiveUp(GaveUp::Attempts));
+    assert_eq!(next(Situation { has_other: true, ..second }), Step::Other);
     let late = Situation { deadline: Some(Instant::now()), ..situation(Failure::Connect) };
     assert_eq!(next(late), Step::GiveUp(GaveUp::Deadline));
 }
@@ -118,8 +119,9 @@ fn the_budget_is_a_part_of_the_requests_and_a_minimum() {
     assert_eq!(n_allowed(start + 100 * SECOND), 5);
 
     let situation = situation(status(503));
-    let step = RetryPolicy::default().next(situation, &budget, 0, start + 100 * SECOND);
-    assert_eq!(step, Step::GiveUp(GaveUp::Budget));
+    let next = |situation| RetryPolicy::default().next(situation, &budget, 0, start + 100 * SECOND);
+    assert_eq!(next(situation), Step::GiveUp(GaveUp::Budget));
+    assert_eq!(next(Situation { has_other: true, ..situation }), Step::Other);
 }
 
 #[test]
