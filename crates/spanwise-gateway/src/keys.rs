@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -24,43 +24,68 @@ const PREFIX: &str = "sk-spanwise-";
 const MAX_ID_BYTES: usize = 64;
 
 /// A virtual key and what it allows, as it is written in the configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// Names the key in limits, spans and messages: letters, digits, `.`, `_`, `-`.
     pub id: Arc<str>,
     /// What it is for, in its maker's words.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The hash of the secret.
     pub hash: KeyHash,
     /// The models that it may ask for, by the names that clients use.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Patterns::is_all")]
     pub models: Patterns,
     /// The agents that it may call.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Patterns::is_all")]
     pub agents: Patterns,
     /// From when on it is refused.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Expiry>,
     /// Refused until this is taken away.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
     /// What it may use in all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Quotas::is_empty")]
     pub limits: Quotas,
     /// What it may use of single models, or of groups of them that a pattern names.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub model_limits: BTreeMap<Pattern, Quotas>,
     /// What is recorded of its messages, where that differs from the gateway's policy.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "ContentRules::is_default")]
     pub content: ContentRules,
     /// The project that its spans belong to.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
 }
 
+/// What a file of keys holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyList {
+    /// The keys, in the order in which they were made.
+    pub keys: Vec<Key>,
+}
+
 impl Key {
+    /// A key that allows everything.
+    pub fn new(id: impl Into<Arc<str>>, hash: KeyHash) -> Self {
+        Key {
+            id: id.into(),
+            name: String::new(),
+            hash,
+            models: Patterns::ALL,
+            agents: Patterns::ALL,
+            expires: None,
+            disabled: false,
+            limits: Quotas::default(),
+            model_limits: BTreeMap::new(),
+            content: ContentRules::default(),
+            project: None,
+        }
+    }
+
     /// Whether the key may ask for this model.
     pub fn allows_model(&self, model: &str) -> bool {
         self.models.matches(model)
@@ -73,15 +98,24 @@ impl Key {
 }
 
 /// What is recorded of messages; `None` leaves a rule as the gateway has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ContentRules {
     /// Whether messages are recorded at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub capture: Option<bool>,
     /// Whether they are redacted before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub redact: Option<bool>,
     /// The length after which a recorded message is cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<usize>,
+}
+
+impl ContentRules {
+    fn is_default(&self) -> bool {
+        *self == ContentRules::default()
+    }
 }
 
 /// The SHA-256 of a key, written `sha256:` and 64 hex digits.
@@ -177,6 +211,13 @@ impl FromStr for Expiry {
             _ => text.parse::<jiff::Timestamp>()?,
         };
         Ok(Expiry { unix_nano: u64::try_from(at.as_nanosecond()).unwrap_or(0) })
+    }
+}
+
+impl Serialize for Expiry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let at = jiff::Timestamp::from_nanosecond(i128::from(self.unix_nano));
+        serializer.collect_str(&at.map_err(ser::Error::custom)?)
     }
 }
 

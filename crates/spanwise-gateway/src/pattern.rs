@@ -3,10 +3,10 @@
 use std::fmt;
 
 use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A name in which `*` stands for any run of characters. Case counts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pattern(Box<str>);
 
@@ -49,7 +49,8 @@ impl Pattern {
 }
 
 /// Which names are meant. By default all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Patterns(Option<Box<[Pattern]>>);
 
 impl Patterns {
@@ -59,6 +60,11 @@ impl Patterns {
     /// The names that one of these patterns means.
     pub fn of<T: Into<Box<str>>>(patterns: impl IntoIterator<Item = T>) -> Self {
         Patterns(Some(patterns.into_iter().map(Pattern::new).collect()))
+    }
+
+    /// Whether every name is meant.
+    pub fn is_all(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Whether this name is meant.

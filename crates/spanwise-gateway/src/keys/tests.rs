@@ -3,10 +3,7 @@ use super::*;
 const SECOND: u64 = 1_000_000_000;
 
 fn key(id: &str, secret: &str) -> Key {
-    serde_json::from_value(serde_json::json!({
-        "id": id, "hash": KeyHash::of(secret.as_bytes()).to_string(),
-    }))
-    .unwrap()
+    Key::new(id, KeyHash::of(secret.as_bytes()))
 }
 
 #[test]
@@ -71,6 +68,13 @@ fn everything_about_a_key_can_be_written_down() {
     assert_eq!(key.expires.unwrap().unix_nano(), 1_801_353_600 * SECOND);
     assert_eq!(key.content.capture, Some(true));
     assert!(!format!("{key:?}").contains("secret"));
+
+    let list = KeyList { keys: vec![key, Key::new("bare", KeyHash::of(b"bare"))] };
+    let text = serde_json::to_string(&list).unwrap();
+    assert_eq!(serde_json::from_str::<KeyList>(&text).unwrap(), list);
+    let bare = serde_json::to_value(&list.keys[1]).unwrap();
+    let names: Vec<_> = bare.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["id", "hash"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const NANOS_PER_USD: f64 = 1e9;
@@ -179,6 +179,14 @@ impl Quota {
         }
     }
 
+    /// The limit as it is written in configuration: money in dollars.
+    fn written(&self) -> f64 {
+        match self.unit {
+            Unit::Requests | Unit::Tokens => self.limit as f64,
+            Unit::Usd => self.limit as f64 / NANOS_PER_USD,
+        }
+    }
+
     /// Whether there is room for what is wanted; if not, how much there is. Notes in any case how
     /// the client stands.
     pub(super) fn check(
@@ -262,6 +270,12 @@ impl<'a> IntoIterator for &'a Quotas {
 impl FromIterator<Quota> for Quotas {
     fn from_iter<T: IntoIterator<Item = Quota>>(quotas: T) -> Self {
         Quotas(quotas.into_iter().collect())
+    }
+}
+
+impl Serialize for Quotas {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|quota| (quota.name(), quota.written())))
     }
 }
 
