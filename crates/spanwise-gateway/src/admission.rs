@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
+use crate::config;
+
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +24,16 @@ pub struct AdmissionPolicy {
     pub max_waiting: usize,
     /// The longest wait.
     pub max_wait: Duration,
+}
+
+impl From<&config::Limits> for AdmissionPolicy {
+    fn from(limits: &config::Limits) -> Self {
+        AdmissionPolicy {
+            max_in_flight: limits.max_in_flight,
+            max_wait: limits.max_wait,
+            ..AdmissionPolicy::default()
+        }
+    }
 }
 
 impl Default for AdmissionPolicy {

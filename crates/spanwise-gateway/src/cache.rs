@@ -17,7 +17,9 @@ use lru::LruCache;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use crate::config;
 use crate::dialect::Dialect;
+use crate::json::Value;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,13 @@ pub struct CachePolicy {
     pub max_answer_bytes: usize,
     /// How long an answer is good.
     pub ttl: Duration,
+}
+
+impl From<&config::Cache> for CachePolicy {
+    fn from(cache: &config::Cache) -> Self {
+        let max_bytes = usize::try_from(cache.max_bytes).unwrap_or(usize::MAX);
+        CachePolicy { max_bytes, ttl: cache.ttl, ..CachePolicy::default() }
+    }
 }
 
 impl Default for CachePolicy {
@@ -86,6 +95,22 @@ impl CacheKey {
         hash.update(body.get(from..).unwrap_or_default());
         CacheKey(hash.finalize().into())
     }
+}
+
+/// Members of a request that say for whom it is or how a provider keeps it, and nothing about the
+/// answer.
+const VOLATILE: [&str; 5] =
+    ["user", "safety_identifier", "metadata", "prompt_cache_key", "prompt_cache_retention"];
+
+/// Where the values stand in a request that do not change its answer, for [`CacheKey::new`]. None
+/// in what is no JSON.
+pub fn volatile_parts(body: &[u8]) -> Vec<Range<usize>> {
+    let object = std::str::from_utf8(body).ok().and_then(Value::object);
+    let members = object.iter().flat_map(Value::members);
+    members
+        .filter(|(name, _)| VOLATILE.contains(&&**name))
+        .map(|(_, value)| value.range())
+        .collect()
 }
 
 impl Hash for CacheKey {
