@@ -8,7 +8,7 @@ import {
   queryOptions,
 } from "@tanstack/react-query";
 import { ApiError, api } from "./api/client";
-import type { Trace } from "./api/types";
+import type { SpanOutline, Trace } from "./api/types";
 import { nanosToMs } from "./model/format";
 import { type Bar, statsPoints, toBars } from "./model/histogram";
 import {
@@ -140,10 +140,13 @@ async function occupied(
 
 const GROWING_MS = 3000;
 
-/** A trace without its root may still be running; one that began long ago has lost it. */
+/** A trace without its root may still be running; one that was silent for long has lost it. */
 function mayGrow(trace: Trace | undefined): boolean {
-  if (!trace || trace.complete || trace.span_count > 5000) return false;
-  return Date.now() - nanosToMs(trace.start_time_unix_nano) < 30 * MINUTE_MS;
+  if (!trace || trace.span_count > 5000) return false;
+  const heard = trace.spans.map((span) => (span.running ? span.received_unix_nano : undefined));
+  const times = [trace.complete ? undefined : trace.start_time_unix_nano, ...heard];
+  const last = Math.max(...times.map((nanos) => (nanos ? nanosToMs(nanos) : 0)));
+  return Date.now() - last < 30 * MINUTE_MS;
 }
 
 export function outlineOptions(traceId: string) {
@@ -154,10 +157,15 @@ export function outlineOptions(traceId: string) {
   });
 }
 
-export function spanOptions(traceId: string, spanId: string) {
+/** A running span is another one whenever something is heard of it. */
+export function spanOptions(
+  traceId: string,
+  { span_id, running, received_unix_nano }: SpanOutline,
+) {
+  const heard = running ? received_unix_nano : undefined;
   return queryOptions({
-    queryKey: ["trace", traceId, "span", spanId],
-    queryFn: ({ signal }) => api.span(traceId, spanId, signal),
+    queryKey: ["trace", traceId, "span", span_id, heard],
+    queryFn: ({ signal }) => api.span(traceId, span_id, signal),
     staleTime: 60_000,
   });
 }

@@ -92,6 +92,9 @@ export interface SpanOutline {
   start_time_unix_nano: string;
   duration_ns: Nanos;
   status: { code: StatusCode; message?: string | null };
+  /** It had not ended when it was last heard of, at `received_unix_nano`. */
+  running?: boolean;
+  received_unix_nano?: string;
   llm?: LlmOutline | null;
   warnings?: Warning[];
 }

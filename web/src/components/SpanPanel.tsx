@@ -2,7 +2,8 @@
 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "preact/compat";
-import type { Json, Span } from "../api/types";
+import type { Json, Span, Warning } from "../api/types";
+import { heardAt } from "../model/findings";
 import { formatDuration, plural } from "../model/format";
 import { selfTimeNs } from "../model/timing";
 import { modelOf, type SpanNode, type Tree, totalTokens } from "../model/tree";
@@ -37,7 +38,7 @@ export function SpanPanel({
 }) {
   const { span_id } = node.span;
   const { data, error, isPlaceholderData, refetch } = useQuery({
-    ...spanOptions(traceId, span_id),
+    ...spanOptions(traceId, node.span),
     placeholderData: keepPreviousData,
   });
   const shown = data && !isPlaceholderData ? data : undefined;
@@ -90,23 +91,33 @@ function PanelHead({ node }: { node: SpanNode }) {
         <CopyButton text={span.span_id} label="Copy the span id" />
       </div>
       <p className="panel-facts">
-        <b>{formatDuration(node.durationNs)}</b>
+        <b>
+          {formatDuration(node.durationNs)}
+          {node.isRunning && " so far"}
+        </b>
         {node.children.length > 0 && <span>{formatDuration(selfNs)} itself</span>}
         {node.ttftNs !== null && <span>first token {formatDuration(node.ttftNs)}</span>}
         <span>at +{formatDuration(node.startNs)}</span>
+        {node.isRunning && <span>last heard of {heardAt(span.received_unix_nano)}</span>}
         {model && <span>{model}</span>}
         <span>{span.service}</span>
         {span.kind !== "internal" && <span>{span.kind}</span>}
         {node.descendants > 0 && <span>{plural(node.descendants, "span")} below</span>}
       </p>
       {node.isError && <ErrorLine node={node} />}
-      {span.warnings?.map((warning) => (
+      {warningsOf(node).map((warning) => (
         <p key={warning.kind + warning.message} className="panel-warning">
           <Icon name="warning" size={14} /> {warning.message}
         </p>
       ))}
     </header>
   );
+}
+
+/** That it runs is no warning, and told elsewhere. */
+function warningsOf({ span, isRunning }: SpanNode): Warning[] {
+  const warnings = span.warnings ?? [];
+  return isRunning ? warnings.filter((warning) => warning.kind !== "missing_end") : warnings;
 }
 
 const LONG_ERROR = 240;

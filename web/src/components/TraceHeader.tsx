@@ -5,7 +5,7 @@ import { api } from "../api/client";
 import type { Diagnostic, Trace } from "../api/types";
 import { lastList } from "../lastList";
 import { usageTotals } from "../model/cost";
-import { diagnosticTitle, type Finding, findings } from "../model/findings";
+import { diagnosticTitle, type Finding, findings, notEnded } from "../model/findings";
 import {
   formatCompact,
   formatCost,
@@ -47,7 +47,7 @@ export function TraceHeader({
           <Icon name="back" />
         </Link>
         <h1 title={trace.root_name}>{trace.root_name || "(unnamed)"}</h1>
-        <StatusTag trace={trace} />
+        <StatusTag trace={trace} tree={tree} />
         <span className="trace-when muted">
           {trace.services.join(", ")} · <time>{formatInstant(startMs).slice(0, 19)}</time>
         </span>
@@ -72,11 +72,18 @@ export function TraceHeader({
   );
 }
 
-function StatusTag({ trace }: { trace: Trace }) {
+function StatusTag({ trace, tree }: { trace: Trace; tree: Tree }) {
   if (trace.status === "error") {
     return (
       <span className="tag" data-tone="error">
         <Icon name="error" size={12} /> error
+      </span>
+    );
+  }
+  if (tree.heardUnixNano !== null) {
+    return (
+      <span className="tag" data-tone="accent" title={notEnded(tree)}>
+        <Icon name="clock" size={12} /> running
       </span>
     );
   }
@@ -101,11 +108,15 @@ function StatusTag({ trace }: { trace: Trace }) {
 function Totals({ trace, tree }: { trace: Trace; tree: Tree }) {
   const totals = useMemo(() => usageTotals(tree), [tree]);
   const modelNs = useMemo(() => modelTimeNs(tree), [tree]);
-  const durationNs = Number(trace.duration_ns);
+  const durationNs = tree.heardUnixNano === null ? Number(trace.duration_ns) : tree.durationNs;
   const hasModelCalls = totals.calls > 0;
   return (
     <dl className="totals">
-      <Total label="Duration" value={formatDuration(durationNs)} />
+      <Total
+        label="Duration"
+        value={formatDuration(durationNs)}
+        extra={tree.heardUnixNano === null ? undefined : "so far"}
+      />
       {hasModelCalls && (
         <Total
           label="In models"

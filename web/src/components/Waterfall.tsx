@@ -265,6 +265,11 @@ const SpanRow = memo(function SpanRow(props: SpanRowProps) {
             <Icon name="error" size={13} />
           </span>
         )}
+        {node.isRunning && (
+          <span className="running-mark" title="It has not ended">
+            running
+          </span>
+        )}
         {node.isOrphan && (
           <span className="warn-text" title="Its parent span is missing">
             <Icon name="warning" size={13} />
@@ -301,6 +306,7 @@ function BarCell({ node, from, to }: { node: SpanNode; from: number; to: number 
             className="span-bar"
             data-op={node.span.llm?.operation ?? "plain"}
             data-error={node.isError || undefined}
+            data-running={node.isRunning || undefined}
             style={{ left: `${clippedLeft}%`, width: `${Math.max(0, right - clippedLeft)}%` }}
           >
             {ttft !== null && node.durationNs > 0 && left >= 0 && left + width <= 100.01 && (
@@ -323,6 +329,7 @@ function BarCell({ node, from, to }: { node: SpanNode; from: number; to: number 
             }
           >
             {formatDuration(node.durationNs)}
+            {node.isRunning && " …"}
           </span>
         </>
       )}
@@ -339,8 +346,9 @@ function extraOf(node: SpanNode): string {
   return service && service !== node.parent?.span.service ? service : "";
 }
 
-function titleOf({ span, durationNs, ttftNs }: SpanNode): string {
-  const lines = [span.name, `${span.service} · ${span.kind} · ${formatDuration(durationNs)}`];
+function titleOf({ span, durationNs, ttftNs, isRunning }: SpanNode): string {
+  const duration = `${formatDuration(durationNs)}${isRunning ? " so far" : ""}`;
+  const lines = [span.name, `${span.service} · ${span.kind} · ${duration}`];
   if (ttftNs !== null) lines.push(`first token after ${formatDuration(ttftNs)}`);
   if (span.status.message) lines.push(span.status.message);
   return lines.join("\n");

@@ -1,7 +1,7 @@
 /** What a person should look at first in a trace. */
 
 import type { Diagnostic } from "../api/types";
-import { formatDuration, formatPercent } from "./format";
+import { formatDuration, formatInstant, formatPercent, nanosToMs, plural } from "./format";
 import { firstError, slowestStep } from "./timing";
 import type { SpanNode, Tree } from "./tree";
 
@@ -24,7 +24,9 @@ export function findings(tree: Tree): Finding[] {
       node: error,
     });
   }
-  const slow = slowestStep(tree);
+  const open = tree.nodes.findLast((node) => node.isRunning);
+  if (open) found.push({ tone: "info", label: "Not ended", text: notEnded(tree), node: open });
+  const slow = open ? null : slowestStep(tree);
   if (slow) {
     found.push({
       tone: "info",
@@ -34,6 +36,17 @@ export function findings(tree: Tree): Finding[] {
     });
   }
   return found;
+}
+
+/** What is known of spans that have not ended. Silence may mean that the process is gone. */
+export function notEnded(tree: Tree): string {
+  const n = tree.nodes.filter((node) => node.isRunning).length;
+  return `${plural(n, "span")} still running, or lost since ${heardAt(tree.heardUnixNano)}`;
+}
+
+/** The time of day at which something was heard of a span. */
+export function heardAt(unixNano: bigint | string | null | undefined): string {
+  return formatInstant(nanosToMs(String(unixNano ?? 0))).slice(11, 19);
 }
 
 /** The first line of what an error span says. */

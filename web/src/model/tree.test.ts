@@ -40,6 +40,27 @@ test("a span whose parent is missing is a root and says so", () => {
   ]);
 });
 
+test("a running span lasts until the last that is known", () => {
+  const running = (id: string, parent: string | null, startMs: number, heardMs: number) =>
+    span(id, parent, startMs, 0, {
+      running: true,
+      received_unix_nano: span(id, null, heardMs, 0).start_time_unix_nano,
+    });
+  const tree = buildTree([
+    running("root", null, 0, 40),
+    span("done", "root", 10, 60),
+    running("open", "root", 20, 90),
+  ]);
+  expect(tree.nodes.map((node) => [node.isRunning, node.durationNs / 1e6])).toEqual([
+    [true, 90],
+    [false, 60],
+    [true, 70],
+  ]);
+  expect(tree.durationNs).toBe(90e6);
+  expect(tree.heardUnixNano).toBe(tree.startUnixNano + 90_000_000n);
+  expect(matchNodes(tree, "running")?.size).toBe(2);
+});
+
 test("cycles and duplicate ids end", () => {
   const tree = buildTree([
     span("a", "b", 0, 5),

@@ -14,6 +14,8 @@ export interface SpanNode {
   readonly durationNs: number;
   readonly ttftNs: number | null;
   readonly isError: boolean;
+  /** It has not ended; it lasts until the end of what is known. */
+  readonly isRunning: boolean;
   /** Its parent is named but not (yet) here. */
   readonly isOrphan: boolean;
   /** How many spans are below it. */
@@ -33,6 +35,8 @@ export interface Tree {
   readonly startUnixNano: bigint;
   readonly durationNs: number;
   readonly maxDepth: number;
+  /** When something was last heard of spans that have not ended, if there are any. */
+  readonly heardUnixNano: bigint | null;
 }
 
 export function toNumber(nanos: Nanos | null | undefined): number | null {
@@ -59,7 +63,8 @@ export function buildTree(spans: readonly SpanOutline[]): Tree {
   let startUnixNano = drafts[0]?.start ?? 0n;
   for (const { start } of drafts) if (start < startUnixNano) startUnixNano = start;
   const nodes: SpanNode[] = [];
-  const rootNodes = placeDepthFirst(roots, startUnixNano, nodes);
+  const known = { startUnixNano, ...knownEnd(drafts) };
+  const rootNodes = placeDepthFirst(roots, known, nodes);
   sumUpwards(nodes);
   const byId = new Map<string, SpanNode>();
   let durationNs = 0;
@@ -69,7 +74,29 @@ export function buildTree(spans: readonly SpanOutline[]): Tree {
     durationNs = Math.max(durationNs, node.startNs + node.durationNs);
     maxDepth = Math.max(maxDepth, node.depth);
   }
-  return { nodes, roots: rootNodes, byId, startUnixNano, durationNs, maxDepth };
+  const { heardUnixNano } = known;
+  return { nodes, roots: rootNodes, byId, startUnixNano, durationNs, maxDepth, heardUnixNano };
+}
+
+/** From when to when a trace is known. */
+interface Known {
+  startUnixNano: bigint;
+  endUnixNano: bigint;
+  heardUnixNano: bigint | null;
+}
+
+/** Spans that have not ended last until the last that is known of any span. */
+function knownEnd(drafts: readonly Draft[]): Omit<Known, "startUnixNano"> {
+  let endUnixNano = 0n;
+  let heardUnixNano: bigint | null = null;
+  if (!drafts.some(({ span }) => span.running)) return { endUnixNano, heardUnixNano };
+  for (const { span, start } of drafts) {
+    const heard = span.running ? BigInt(span.received_unix_nano ?? 0) : null;
+    if (heard !== null && heard > (heardUnixNano ?? 0n)) heardUnixNano = heard;
+    const end = start + BigInt(Math.round(toNumber(span.duration_ns) ?? 0));
+    for (const at of [end, heard ?? end]) if (at > endUnixNano) endUnixNano = at;
+  }
+  return { endUnixNano, heardUnixNano };
 }
 
 /** Links children to parents and returns the roots. Duplicate ids and cycles do no harm. */
@@ -108,7 +135,7 @@ function cutCycles(drafts: Draft[]): void {
 }
 
 /** Walks with its own stack: a trace may be deeper than the engine's call stack. */
-function placeDepthFirst(roots: Draft[], base: bigint, nodes: SpanNode[]): SpanNode[] {
+function placeDepthFirst(roots: Draft[], known: Known, nodes: SpanNode[]): SpanNode[] {
   const rootNodes: SpanNode[] = [];
   const stack: { draft: Draft; parent: SpanNode | null }[] = [];
   const pushAll = (drafts: Draft[], parent: SpanNode | null) => {
@@ -117,7 +144,7 @@ function placeDepthFirst(roots: Draft[], base: bigint, nodes: SpanNode[]): SpanN
   pushAll(roots, null);
   for (let next = stack.pop(); next; next = stack.pop()) {
     const { draft, parent } = next;
-    const node = makeNode(draft, parent, base, nodes.length);
+    const node = makeNode(draft, parent, known, nodes.length);
     nodes.push(node);
     (parent ? parent.children : rootNodes).push(node);
     pushAll(draft.children, node);
@@ -125,19 +152,22 @@ function placeDepthFirst(roots: Draft[], base: bigint, nodes: SpanNode[]): SpanN
   return rootNodes;
 }
 
-function makeNode(draft: Draft, parent: SpanNode | null, base: bigint, order: number): SpanNode {
+function makeNode(draft: Draft, parent: SpanNode | null, known: Known, order: number): SpanNode {
   const { span } = draft;
   const isError = span.status.code === "error";
+  const isRunning = span.running === true;
+  const soFarNs = Number(known.endUnixNano - draft.start);
   return {
     span,
     parent,
     children: [],
     depth: parent ? parent.depth + 1 : 0,
     order,
-    startNs: Number(draft.start - base),
-    durationNs: Math.max(0, toNumber(span.duration_ns) ?? 0),
+    startNs: Number(draft.start - known.startUnixNano),
+    durationNs: isRunning ? soFarNs : Math.max(0, toNumber(span.duration_ns) ?? 0),
     ttftNs: toNumber(span.llm?.time_to_first_token_ns),
     isError,
+    isRunning,
     isOrphan: parent === null && Boolean(span.parent_span_id),
     descendants: 0,
     errors: isError ? 1 : 0,
@@ -214,9 +244,10 @@ export function matchNodes(tree: Tree, filter: string): Set<SpanNode> | null {
   return matches;
 }
 
-function searchable({ span, isError }: SpanNode): string {
+function searchable({ span, isError, isRunning }: SpanNode): string {
   const llm = span.llm;
   const words = [span.name, span.service, span.kind, span.span_id, isError ? "error" : ""];
+  if (isRunning) words.push("running");
   if (span.status.message) words.push(span.status.message);
   if (llm)
     words.push(llm.operation, modelOf(llm) ?? "", llm.tool_name ?? "", llm.agent?.name ?? "");
