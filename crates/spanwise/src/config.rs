@@ -38,6 +38,7 @@
 //! | `trace_content_hashes`, `content_hash_key` | leaves hashes where content was removed, keyed with a key |
 //! | `content_redaction_enabled` | replaces secrets in everything that is recorded; `pii_redaction` and `financial_data_redaction` (on unless switched off), `custom_patterns`, `replacement_text` say what else, and with what |
 //! | `export_interval_ms`, `export_timeout_ms` | how often spans leave, 500; how long a batch is tried for, 60,000; also `OTEL_BSP_SCHEDULE_DELAY`, `OTEL_BSP_EXPORT_TIMEOUT` |
+//! | `export_running_spans_ms` | spans that are open for so long leave as they are, and again when they change, at most so often: a process that is killed leaves them behind. For OTLP receivers that replace them when they end, as Spanwise does; others would show them twice. Off unless set |
 //! | `shutdown_timeout_ms` | how long the end may take, 5,000 |
 //! | `queue_bytes` | memory for spans that wait, 32 MiB. OpenTelemetry's queues count spans; `OTEL_BSP_MAX_QUEUE_SIZE` and `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` have no effect |
 //! | `max_attributes`, `max_text_bytes`, `max_events`, `max_links`, `max_attributes_of_parts` | [`Limits`](crate::Limits); also `OTEL_*_LIMIT` |

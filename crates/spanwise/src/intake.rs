@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::content::Content;
 use crate::recorder::ScopeId;
+use crate::running::Running;
 use crate::tail::Held;
 use crate::worker::LaneCounts;
 
@@ -92,6 +93,8 @@ impl Chunk {
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     chunk: Mutex<Chunk>,
+    /// Its spans that have not ended, if they are to be seen.
+    pub running: Running,
     /// Spans that this thread started and records. Only it writes here.
     pub started: AtomicU64,
 }
@@ -109,6 +112,10 @@ pub(crate) struct Intake {
     stopping: Condvar,
     /// Whether the recorder's thread sleeps without a time to wake up at.
     asleep: AtomicBool,
+    /// Whether there are open spans to be looked at now and then.
+    has_running: AtomicBool,
+    /// Whether an exporter did not get open spans that it wanted.
+    pub running_undelivered: AtomicBool,
     queue_bytes: usize,
     content_version: AtomicU64,
     pub counts: Counts,
@@ -172,6 +179,8 @@ impl Intake {
             done: Condvar::new(),
             stopping: Condvar::new(),
             asleep: AtomicBool::new(true),
+            has_running: AtomicBool::new(false),
+            running_undelivered: AtomicBool::new(false),
             queue_bytes,
             content_version: AtomicU64::new(0),
             counts: Counts::default(),
@@ -220,6 +229,32 @@ impl Intake {
         is_first && self.asleep.load(Relaxed)
     }
 
+    /// Notes that a span is open that is to be looked at. Says whether somebody has to
+    /// [wake](Intake::wake_up) the recorder's thread up.
+    pub fn note_running(&self) -> bool {
+        !self.has_running.swap(true, Relaxed)
+    }
+
+    /// For the recorder's thread: the open spans that are to be seen now. With `again`, also those
+    /// that have not changed since.
+    pub fn running(&self, every: Duration, again: bool) -> Option<Chunk> {
+        // Before the slots are looked at: a span that starts later wakes the thread up.
+        if !self.has_running.swap(false, Relaxed) {
+            return None;
+        }
+        let slots = lock(&self.slots).clone();
+        let mut chunk = Chunk::under(self.content());
+        let now = Instant::now();
+        let mut is_any_open = false;
+        for slot in &slots {
+            is_any_open |= slot.running.push_due(&mut chunk, now, every, again);
+        }
+        if is_any_open {
+            self.has_running.store(true, Relaxed);
+        }
+        Some(chunk).filter(|chunk| chunk.n_spans > 0)
+    }
+
     /// Queues a full chunk, or drops and counts it; returns an empty one in its place.
     pub fn submit(&self, full: Chunk) -> Chunk {
         let mut queue = lock(&self.queue);
@@ -257,7 +292,7 @@ impl Intake {
             !queue.full.is_empty() || queue.flushes > queue.begun || queue.stop_at.is_some()
         };
         while !ready(&queue) {
-            if self.asleep.load(Relaxed) {
+            if self.asleep.load(Relaxed) && !self.has_running.load(Relaxed) {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -285,7 +320,8 @@ impl Intake {
     /// Takes what is in the threads' own chunks, and forgets threads that have ended.
     fn sweep(&self, into: &mut Vec<Chunk>) {
         lock(&self.slots).retain(|slot| {
-            let has_ended = Arc::strong_count(slot) == 1;
+            // A span may be open for longer than the thread that started it.
+            let has_ended = Arc::strong_count(slot) == 1 && slot.running.is_empty();
             let mut chunk = lock(&slot.chunk);
             if chunk.n_spans > 0 {
                 let mut queue = lock(&self.queue);

@@ -61,6 +61,7 @@ mod fork;
 mod ids;
 mod intake;
 mod resource;
+mod running;
 #[cfg(feature = "tracing-layer")]
 mod shared;
 mod tail;

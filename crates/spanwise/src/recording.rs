@@ -19,6 +19,7 @@ use crate::context::{Context, Shared};
 use crate::fields::Fields;
 use crate::intake::{Chunk, Intake};
 use crate::recorder::{Recorder, ScopeId};
+use crate::running::Shown;
 use crate::tail::Ended;
 
 /// What an idle recording keeps of the memory that a huge span took.
@@ -40,6 +41,8 @@ pub struct Recording {
     status: StatusCode,
     status_message: String,
     end: Option<Stamp>,
+    /// What others see of it while it is open, if they do.
+    shown: Option<Arc<Shown>>,
 }
 
 /// Events or links, written one after the other.
@@ -104,6 +107,7 @@ impl Recording {
             status: StatusCode::Unset,
             status_message: String::new(),
             end: None,
+            shown: None,
         }
     }
 
@@ -134,6 +138,7 @@ impl Recording {
         }
         self.context.shared = None;
         self.end = None;
+        self.shown = None;
     }
 
     /// What identifies it, for children and other processes.
@@ -172,6 +177,7 @@ impl Recording {
     /// Notes that it ends, now unless a time is given; the first time counts.
     pub fn close(&mut self, time: Option<u64>) {
         self.end.get_or_insert_with(|| Stamp::or_now(time));
+        self.shown = None;
     }
 
     /// Whether it was [closed](Recording::close).
@@ -184,6 +190,34 @@ impl Recording {
         let nanos = self.end?.unix_nanos(&fastant::Anchor::new());
         self.end = Some(Stamp::Said(nanos));
         Some(nanos)
+    }
+
+    /// Shows what it records from now on, as long as it is open.
+    #[cold]
+    pub(crate) fn show(&mut self) -> Arc<Shown> {
+        // What is told early stays true.
+        self.start = Stamp::Said(self.start.unix_nanos(&fastant::Anchor::new()));
+        self.take_inherited();
+        let shown = Arc::clone(self.shown.insert(Arc::new(Shown::new(self.scope))));
+        self.show_changes();
+        shown
+    }
+
+    /// To be called after each change.
+    #[inline]
+    fn show_changes(&self) {
+        if self.shown.is_some() {
+            self.show_picture();
+        }
+    }
+
+    #[cold]
+    fn show_picture(&self) {
+        let (Some(shown), Stamp::Said(start)) = (&self.shown, self.start) else { return };
+        let mut head = Vec::with_capacity(256);
+        let parts = SpanParts { attributes: &[], events: &[], links: &[], ..self.parts(start, 0) };
+        put_span(&mut head, &parts);
+        shown.update(&head, self.attributes.bytes(), &self.events.bytes, &self.links.bytes);
     }
 
     pub(crate) fn closed_at(&mut self) -> Stamp {
@@ -232,6 +266,7 @@ impl Recording {
     pub fn replace_attributes(&mut self, attributes: &Attributes) {
         self.attributes.clear();
         self.attributes.set_all(&self.recorder.settings().limits, attributes);
+        self.show_changes();
     }
 
     /// Says how it ended, whatever was said before.
@@ -245,6 +280,7 @@ impl Recording {
     #[inline]
     pub fn set(&mut self, key: &str, value: ValueRef<'_>) {
         self.attributes.set(&self.recorder.settings().limits, key, value);
+        self.show_changes();
     }
 
     /// Whether content of this class is recorded, or its hash: worth asking before it is collected.
@@ -258,17 +294,20 @@ impl Recording {
         let limits = self.recorder.settings().limits;
         self.context.inherit_value(&limits, key, value);
         self.attributes.set(&limits, key, value);
+        self.show_changes();
     }
 
     /// Gives it another role in a remote call.
     pub fn set_kind(&mut self, kind: Kind) {
         self.kind = kind;
+        self.show_changes();
     }
 
     /// Gives it another name.
     pub fn rename(&mut self, name: &str) {
         self.name.clear();
         self.name.push_str(name);
+        self.show_changes();
     }
 
     /// Adds an event, now unless a time is given.
@@ -280,6 +319,7 @@ impl Recording {
             let time = time.unwrap_or_else(unix_nanos);
             put_event(&mut self.events.bytes, time, name, own.bytes(), own.dropped());
         }
+        self.show_changes();
     }
 
     /// Adds an edge to another span.
@@ -290,6 +330,7 @@ impl Recording {
             own.set_all(&limits.of_parts(), attributes);
             put_link(&mut self.links.bytes, to, is_remote, own.bytes(), own.dropped());
         }
+        self.show_changes();
     }
 
     /// Records that it failed: OpenTelemetry's event of an exception with what caused it, and the
@@ -319,6 +360,7 @@ impl Recording {
         if code == StatusCode::Error {
             self.status_message.push_str(message);
         }
+        self.show_changes();
     }
 
     /// Gives it to its trace's tail. Returns spans that are to leave now.
@@ -349,33 +391,38 @@ impl Recording {
 
     /// Writes it as it is, ending at `end`.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, anchor: &fastant::Anchor, end: Stamp) {
-        let shared = self.context.shared.as_deref();
-        if let Some(Shared { attributes: Some(inherited), .. }) = shared {
+        self.take_inherited();
+        put_span(out, &self.parts(self.start.unix_nanos(anchor), end.unix_nanos(anchor)));
+    }
+
+    fn take_inherited(&mut self) {
+        if let Some(Shared { attributes: Some(inherited), .. }) = self.context.shared.as_deref() {
             self.attributes.inherit(&self.recorder.settings().limits, inherited);
         }
-        put_span(
-            out,
-            &SpanParts {
-                trace_id: self.context.trace_id,
-                span_id: self.context.span_id,
-                flags: self.context.flags,
-                trace_state: shared.map_or("", |shared| shared.trace_state.as_str()),
-                parent: self.parent,
-                parent_is_remote: self.parent_is_remote,
-                name: &self.name,
-                kind: self.kind,
-                start_time_unix_nano: self.start.unix_nanos(anchor),
-                end_time_unix_nano: end.unix_nanos(anchor),
-                attributes: self.attributes.bytes(),
-                dropped_attributes_count: self.attributes.dropped(),
-                events: &self.events.bytes,
-                dropped_events_count: self.events.dropped,
-                links: &self.links.bytes,
-                dropped_links_count: self.links.dropped,
-                status: self.status,
-                status_message: &self.status_message,
-            },
-        );
+    }
+
+    #[inline]
+    fn parts(&self, start_time_unix_nano: u64, end_time_unix_nano: u64) -> SpanParts<'_> {
+        SpanParts {
+            trace_id: self.context.trace_id,
+            span_id: self.context.span_id,
+            flags: self.context.flags,
+            trace_state: self.context.trace_state(),
+            parent: self.parent,
+            parent_is_remote: self.parent_is_remote,
+            name: &self.name,
+            kind: self.kind,
+            start_time_unix_nano,
+            end_time_unix_nano,
+            attributes: self.attributes.bytes(),
+            dropped_attributes_count: self.attributes.dropped(),
+            events: &self.events.bytes,
+            dropped_events_count: self.events.dropped,
+            links: &self.links.bytes,
+            dropped_links_count: self.links.dropped,
+            status: self.status,
+            status_message: &self.status_message,
+        }
     }
 }
 

@@ -69,6 +69,11 @@ pub struct Settings {
     pub exporters: Vec<MakeExporter>,
     /// Spans leave at least this often while there are any: half a second unless said otherwise.
     pub export_every: Duration,
+    /// Spans that are open for this long are exported as they are, and again when they change, at
+    /// most so often: a process that is killed leaves them behind. Only to exporters that
+    /// [want them](Exporter::takes_running). Not at all unless said otherwise, as every change of a
+    /// span then costs more.
+    pub running_every: Option<Duration>,
     /// Memory for spans that wait to leave, 32 MiB. Spans beyond are dropped and counted. With
     /// several exporters, as much again for each that is slower than the others.
     pub queue_bytes: usize,
@@ -86,6 +91,7 @@ impl Default for Settings {
             sampling: Sampling::default(),
             exporters: Vec::new(),
             export_every: Duration::from_millis(500),
+            running_every: None,
             queue_bytes: 32 << 20,
             export_timeout: Duration::from_mins(1),
         }

@@ -73,6 +73,8 @@ struct Place {
     #[expect(clippy::vec_box, reason = "what moves between pool and span is a pointer")]
     pool: Vec<Box<Recording>>,
     anchor: Anchor,
+    /// Whether spans are looked at while they are open.
+    shows_running: bool,
 }
 
 impl Thread {
@@ -205,6 +207,7 @@ impl Thread {
         let intake = Arc::clone(recorder.intake());
         self.places.push(Place {
             slot: intake.slot(),
+            shows_running: recorder.settings().running_every.is_some(),
             intake,
             recorder: Arc::clone(recorder),
             pool: Vec::new(),
@@ -243,7 +246,22 @@ impl Place {
             None => Box::new(Recording::unused(Arc::clone(&self.recorder), context.clone())),
         };
         recording.begin(start, context, parent);
+        if self.shows_running {
+            self.show(&mut recording);
+        }
         recording
+    }
+
+    /// Lets others see a span while it is open. One that waits for its trace to be decided about
+    /// is nobody's business yet.
+    #[cold]
+    fn show(&self, recording: &mut Recording) {
+        if recording.context.is_sampled() && !recording.context.has_tail() {
+            self.slot.running.insert(recording.show());
+            if self.intake.note_running() {
+                self.recorder.wake_up();
+            }
+        }
     }
 
     /// A new trace, and whether it is recorded.

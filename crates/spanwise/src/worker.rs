@@ -7,11 +7,13 @@ use std::iter::Peekable;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use spanwise_model::propagate::{Baggage, SpanContext, TraceFlags, TraceState};
 use spanwise_model::{Resource, SpanId, TraceId};
 
 use self::lane::{Flush, Lane, LaneThread, Shipment};
+use crate::content::Content;
 use crate::context::Context;
 use crate::export::Batch;
 use crate::intake::{Chunk, Intake};
@@ -89,6 +91,7 @@ impl<'a> Worker<'a> {
         loop {
             let work = self.intake.next(self.recorder.settings().export_every);
             self.deliver(work.chunks);
+            self.show_running(work.stop_at.is_some());
             if let Some(flush) = work.flush {
                 self.flush(flush);
             }
@@ -101,6 +104,31 @@ impl<'a> Worker<'a> {
             for thread in stopping.into_iter().flatten() {
                 // What an exporter does is caught where it is called.
                 let _ = thread.join();
+            }
+        }
+    }
+
+    /// Delivers spans that have not ended, after all that have. At the end these are all there are:
+    /// nobody will hear of them again.
+    fn show_running(&mut self, is_last: bool) {
+        let Some(every) = self.recorder.settings().running_every else { return };
+        let again = self.intake.running_undelivered.swap(false, Relaxed);
+        let due = if is_last { Duration::ZERO } else { every };
+        let Some(chunk) = self.intake.running(due, again) else { return };
+        let content = chunk.content().cloned().unwrap_or_default();
+        let mut batch = self.batch(vec![chunk]);
+        if !remove_content(&mut batch, &content) {
+            return;
+        }
+        let deadline = Instant::now() + every;
+        match &mut self.lanes {
+            Lanes::None => {}
+            Lanes::Here(lane) => lane.show(&batch, deadline),
+            Lanes::Threads(threads) => {
+                let batch = Arc::new(batch);
+                for thread in threads {
+                    thread.show(&batch, deadline, self.intake);
+                }
             }
         }
     }
@@ -132,22 +160,18 @@ impl<'a> Worker<'a> {
                 is_alike && (bytes == chunk.len() || bytes <= BATCH_BYTES)
             };
             let some = take_while_next(&mut chunks, fits);
-            let scopes = self.recorder.scopes();
-            let mut batch = Batch::new(Arc::clone(&self.resource), scopes, some);
-            if content.is_everything() {
-                self.ship(batch);
-                continue;
-            }
-            let rewrite = AssertUnwindSafe(|| batch.rewrite(|span| content.apply(span)));
-            if catch_unwind(rewrite).is_ok() {
+            let mut batch = self.batch(some);
+            if remove_content(&mut batch, &content) {
                 self.ship(batch);
             } else {
-                // Better lost than with something in it that must not leave.
-                tracing::error!(n_spans = batch.len(), "removing content panicked: spans dropped");
                 self.intake.release(batch.n_bytes());
                 Shipment::new(batch, 1).settle(&self.intake.counts, 0);
             }
         }
+    }
+
+    fn batch(&self, chunks: Vec<Chunk>) -> Batch {
+        Batch::new(Arc::clone(&self.resource), self.recorder.scopes(), chunks)
     }
 
     fn ship(&mut self, batch: Batch) {
@@ -174,6 +198,19 @@ impl<'a> Worker<'a> {
             }
         }
     }
+}
+
+/// Removes what must not leave. If that panics, the spans are better lost than with it.
+fn remove_content(batch: &mut Batch, content: &Content) -> bool {
+    if content.is_everything() {
+        return true;
+    }
+    let rewrite = AssertUnwindSafe(|| batch.rewrite(|span| content.apply(span)));
+    let is_removed = catch_unwind(rewrite).is_ok();
+    if !is_removed {
+        tracing::error!(n_spans = batch.len(), "removing content panicked: spans dropped");
+    }
+    is_removed
 }
 
 /// Takes from the front as long as `fits` says so.

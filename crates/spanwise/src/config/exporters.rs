@@ -236,7 +236,8 @@ impl Config {
         };
         let url = with_path(intake, "/v1/traces");
         let (target, place) = (self.target(url.clone(), headers)?, url.to_string());
-        let new = move || OtlpHttp::new(target.clone(), Encoding::Protobuf, origin.clone());
+        let new =
+            move || OtlpHttp::new(target.clone(), Encoding::Protobuf, origin.clone()).only_ended();
         Ok((make(new), place))
     }
 

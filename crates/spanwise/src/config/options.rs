@@ -92,6 +92,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     fixed("trace_debug", Kind::Flag, &[]),
     fixed("export_interval_ms", Kind::Count, &["OTEL_BSP_SCHEDULE_DELAY"]),
     fixed("export_timeout_ms", Kind::Count, &["OTEL_BSP_EXPORT_TIMEOUT"]),
+    fixed("export_running_spans_ms", Kind::Count, &[]),
     fixed("shutdown_timeout_ms", Kind::Count, &[]),
     fixed("queue_bytes", Kind::Count, &[]),
     fixed(

@@ -36,6 +36,7 @@ impl Config {
             sampling: self.sampling()?,
             exporters: exporting.exporters,
             export_every: self.millis("export_interval_ms", defaults.export_every)?,
+            running_every: self.running_every()?,
             queue_bytes: self.count("queue_bytes", defaults.queue_bytes)?,
             export_timeout: self.millis("export_timeout_ms", defaults.export_timeout)?,
         };
@@ -48,6 +49,12 @@ impl Config {
             sampling_rate: self.base_rate()?.get(),
             debug: self.flag("trace_debug", false)?,
         })
+    }
+
+    /// How often running spans leave; zero is never.
+    fn running_every(&self) -> Result<Option<Duration>, ConfigError> {
+        let every = self.millis("export_running_spans_ms", Duration::ZERO)?;
+        Ok(Some(every).filter(|every| !every.is_zero()))
     }
 
     /// On, unless the application, a variable of ours, or `OTEL_SDK_DISABLED` says otherwise.

@@ -126,6 +126,10 @@ impl Exporter for OtlpGrpc {
         }
     }
 
+    fn takes_running(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> &'static str {
         "otlp"
     }

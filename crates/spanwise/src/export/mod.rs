@@ -41,6 +41,12 @@ pub trait Exporter: Send {
     /// tried again by the caller.
     fn export(&mut self, batch: &Batch, deadline: Instant) -> Result<Delivered, ExportError>;
 
+    /// Whether it wants spans that have not ended too, without an end, to be replaced when they
+    /// do. They are delivered at most once and counted nowhere.
+    fn takes_running(&self) -> bool {
+        false
+    }
+
     /// What it is called where its counts are shown.
     fn name(&self) -> &'static str {
         "custom"

@@ -24,11 +24,17 @@ pub(crate) struct OtlpHttp {
     client: Client,
     encoding: Encoding,
     origin: Origin,
+    takes_running: bool,
 }
 
 impl OtlpHttp {
     pub fn new(target: Target, encoding: Encoding, origin: Origin) -> Self {
-        OtlpHttp { client: Client::new(target), encoding, origin }
+        OtlpHttp { client: Client::new(target), encoding, origin, takes_running: true }
+    }
+
+    /// For a receiver that would show a running span beside the one that ended.
+    pub fn only_ended(self) -> Self {
+        OtlpHttp { takes_running: false, ..self }
     }
 
     fn encode(&self, spans: &[Span]) -> Vec<u8> {
@@ -92,6 +98,10 @@ impl Exporter for OtlpHttp {
             }
             other => Ok(other?),
         }
+    }
+
+    fn takes_running(&self) -> bool {
+        self.takes_running
     }
 
     fn name(&self) -> &'static str {

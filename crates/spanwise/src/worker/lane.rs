@@ -167,6 +167,19 @@ impl Lane {
         }
     }
 
+    /// Delivers spans that have not ended, if they are wanted. There is one attempt: soon there is
+    /// more to tell of them.
+    pub fn show(&mut self, batch: &Batch, deadline: Instant) {
+        if !self.exporter.takes_running() {
+            return;
+        }
+        let deadline = self.deadline(deadline);
+        if let Err(error) = attempt(self.exporter.as_mut(), batch, deadline) {
+            tracing::debug!(%error, exporter = self.counts.name, "running spans were not delivered");
+            self.intake.running_undelivered.store(true, Relaxed);
+        }
+    }
+
     fn delivered(&self, shipment: &Shipment, delivered: &Delivered) {
         let n_spans = shipment.batch.len() as u64;
         let rejected = delivered.rejected.min(n_spans);
@@ -223,6 +236,7 @@ pub(super) struct LaneThread {
 
 enum Order {
     Deliver(Arc<Shipment>),
+    Show(Arc<Batch>, Instant),
     Flush(Arc<Flush>),
 }
 
@@ -252,6 +266,14 @@ impl LaneThread {
         }
     }
 
+    /// Queues spans that have not ended, unless others wait.
+    pub fn show(&self, batch: &Arc<Batch>, deadline: Instant, intake: &Intake) {
+        let is_busy = self.waiting.load(Relaxed) > 0;
+        if is_busy || self.orders.send(Order::Show(Arc::clone(batch), deadline)).is_err() {
+            intake.running_undelivered.store(true, Relaxed);
+        }
+    }
+
     /// Queues a flush. A lane that has no thread loses everything, and says so in its counts.
     pub fn flush(&self, flush: Arc<Flush>) {
         let _ = self.orders.send(Order::Flush(flush));
@@ -274,6 +296,7 @@ fn run(mut lane: Lane, orders: &Receiver<Order>, waiting: &AtomicUsize) {
                     lane.intake.recycle(shipment.into_chunks());
                 }
             }
+            Order::Show(batch, deadline) => lane.show(&batch, deadline),
             Order::Flush(flush) => lane.flush(&flush),
         }
     }

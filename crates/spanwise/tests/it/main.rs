@@ -14,6 +14,7 @@ mod interop;
 mod layer;
 mod receiver;
 mod recording;
+mod running;
 mod sink;
 
 /// A recorder as a configuration makes it, without the process's own environment variables.
