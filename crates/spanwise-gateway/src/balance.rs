@@ -56,6 +56,10 @@ impl Tried {
         self.credentials.push(credential.clone());
     }
 
+    fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.credentials.is_empty()
+    }
+
     fn excludes(&self, index: usize, target: &Target) -> bool {
         self.targets.contains(&index)
             || self.credentials.iter().any(|denied| Arc::ptr_eq(denied, target.credential()))
@@ -114,6 +118,10 @@ impl Balancer {
     }
 
     /// Chooses a target and begins a request there.
+    ///
+    /// A request that has tried nothing goes somewhere even if all targets are to be left alone,
+    /// to the one that is back soonest: where there is no choice, the provider's own error says
+    /// more than ours would. Only a credential that was refused is never used so.
     pub fn pick(&self, ask: Ask<'_>, now: Instant) -> Result<Pick, NoTarget> {
         let mut ready: Vec<usize> = self
             .untried(ask.tried)
@@ -129,8 +137,27 @@ impl Balancer {
             }
             ready.sort_unstable();
         }
+        if ask.tried.is_empty()
+            && let Some(pick) = self.last_resort(now)
+        {
+            return Ok(pick);
+        }
         let waits = self.untried(ask.tried).filter_map(|index| self.wait(index, now));
         Err(NoTarget { retry_after: waits.min() })
+    }
+
+    /// Begins another request at the same target, as [`Step::Again`](crate::retry::Step::Again)
+    /// asks for; `None` if its credential is refused.
+    pub fn again(&self, index: usize, now: Instant) -> Option<Pick> {
+        let in_flight = self.members.get(index)?.target.begin_anyway(now)?;
+        Some(Pick { index, in_flight })
+    }
+
+    fn last_resort(&self, now: Instant) -> Option<Pick> {
+        let mut indexes: Vec<usize> = (0..self.members.len()).collect();
+        // While a probe is under way, the target may well be back.
+        indexes.sort_by_key(|&index| self.members[index].target.own_wait(now).unwrap_or_default());
+        indexes.into_iter().find_map(|index| self.again(index, now))
     }
 
     fn untried<'a>(&'a self, tried: &'a Tried) -> impl Iterator<Item = usize> + 'a {

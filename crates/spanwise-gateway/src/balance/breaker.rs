@@ -68,6 +68,8 @@ pub enum Passage {
     Usual,
     /// The one on which it depends whether the breaker closes.
     Probe,
+    /// Sent although the breaker would hold it back, as there was nowhere else to go.
+    LastResort,
 }
 
 /// Counts failures and decides. The clock is the caller's.
@@ -133,7 +135,9 @@ impl Breaker {
                 self.in_a_row = 0;
                 self.window_at(now).successes += 1;
             }
-            (BreakerState::HalfOpen, Passage::Probe) => *self = Breaker::new(self.policy),
+            (BreakerState::HalfOpen, Passage::Probe) | (_, Passage::LastResort) => {
+                *self = Breaker::new(self.policy);
+            }
             // It was sent before the breaker opened, and says nothing about now.
             _ => {}
         }
@@ -252,6 +256,19 @@ mod tests {
         assert_eq!(breaker.state(), BreakerState::Closed);
         fail(&mut breaker, now);
         assert!(matches!(breaker.state(), BreakerState::Open { .. }));
+    }
+
+    #[test]
+    fn a_last_resort_that_goes_well_closes_and_one_that_fails_changes_nothing() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(BreakerPolicy::default());
+        (0..5).for_each(|_| fail(&mut breaker, now));
+        let open = breaker.state();
+        breaker.failed(Passage::LastResort, now);
+        breaker.abandoned(Passage::LastResort, now);
+        assert_eq!(breaker.state(), open);
+        breaker.succeeded(Passage::LastResort, now);
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     #[test]

@@ -116,12 +116,15 @@ impl Target {
 
     /// How long a request has to wait, as far as is known: zero if it can be sent now.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        let own = {
-            let health = lock(&self.health);
-            let cool = health.cool_until.map(|until| until.saturating_duration_since(now));
-            health.breaker.wait(now)?.max(cool.unwrap_or_default())
-        };
+        let own = self.own_wait(now)?;
         Some(own.max(lock(&self.credential.breaker).wait(now)?))
+    }
+
+    /// The same, whatever is known of the credential.
+    pub(super) fn own_wait(&self, now: Instant) -> Option<Duration> {
+        let health = lock(&self.health);
+        let cool = health.cool_until.map(|until| until.saturating_duration_since(now));
+        Some(health.breaker.wait(now)?.max(cool.unwrap_or_default()))
     }
 
     /// What the time to the first token is expected to be, in seconds. Falls the longer nobody
@@ -137,6 +140,17 @@ impl Target {
             return None;
         }
         let own = lock(&self.health).breaker.pass(now)?;
+        self.begin_as(own, now)
+    }
+
+    /// Begins a request although the target may be one to be left alone. A credential that was
+    /// refused is not used even so.
+    pub(super) fn begin_anyway(self: &Arc<Self>, now: Instant) -> Option<InFlight> {
+        let own = lock(&self.health).breaker.pass(now).unwrap_or(Passage::LastResort);
+        self.begin_as(own, now)
+    }
+
+    fn begin_as(self: &Arc<Self>, own: Passage, now: Instant) -> Option<InFlight> {
         let Some(credential) = lock(&self.credential.breaker).pass(now) else {
             lock(&self.health).breaker.abandoned(own, now);
             return None;

@@ -175,17 +175,18 @@ fn a_refused_credential_closes_every_target_that_uses_it() {
 
 #[test]
 fn a_busy_target_is_left_alone_for_as_long_as_it_asks_up_to_a_limit() {
-    let (now, tried) = (Instant::now(), Tried::default());
-    let balancer = balancer(Strategy::Fallback, &[1]);
-    let wait_after = |asked: Duration| {
-        let mut pick = balancer.pick(ask(&tried, 0), now).unwrap();
+    let (now, none) = (Instant::now(), Tried::default());
+    let mut tried = Tried::default();
+    tried.target(1);
+    for (asked, expected) in [(7 * SECOND, 7 * SECOND), (Duration::MAX, 300 * SECOND)] {
+        let balancer = balancer(Strategy::Fallback, &[1, 1]);
+        let mut pick = balancer.pick(ask(&none, 0), now).unwrap();
         pick.in_flight.report(Outcome::Busy(asked), now);
-        balancer.pick(ask(&tried, 0), now).unwrap_err().retry_after
-    };
-    assert_eq!(wait_after(7 * SECOND), Some(7 * SECOND));
-    let fresh = self::balancer(Strategy::Fallback, &[1]);
-    fresh.pick(ask(&tried, 0), now).unwrap().in_flight.report(Outcome::Busy(Duration::MAX), now);
-    assert_eq!(fresh.pick(ask(&tried, 0), now).unwrap_err().retry_after, Some(300 * SECOND));
+        assert_eq!(balancer.pick(ask(&none, 0), now).unwrap().index, 1);
+        let refused = balancer.pick(ask(&tried, 0), now).unwrap_err();
+        assert_eq!(refused.retry_after, Some(expected));
+        assert_eq!(balancer.pick(ask(&none, 0), now + expected).unwrap().index, 0);
+    }
 }
 
 #[test]
@@ -195,7 +196,9 @@ fn with_nothing_left_the_answer_says_when() {
     (0..2).for_each(|index| trip(&balancer, index, now));
     assert!(!balancer.has_other(&none, now));
     let later = now + 2 * SECOND;
-    assert_eq!(balancer.pick(ask(&none, 0), later).unwrap_err().retry_after, Some(3 * SECOND));
+    let mut first = Tried::default();
+    first.target(0);
+    assert_eq!(balancer.pick(ask(&first, 0), later).unwrap_err().retry_after, Some(3 * SECOND));
     let mut all = Tried::default();
     (0..2).for_each(|index| all.target(index));
     assert_eq!(balancer.pick(ask(&all, 0), now).unwrap_err().retry_after, None);
@@ -206,15 +209,42 @@ fn with_nothing_left_the_answer_says_when() {
 #[test]
 fn one_probe_at_a_time_and_an_unreported_one_leaves_room() {
     let (now, tried) = (Instant::now(), Tried::default());
-    let balancer = balancer(Strategy::Fallback, &[1]);
+    let balancer = balancer(Strategy::Fallback, &[1, 1]);
     trip(&balancer, 0, now);
     let later = now + 5 * SECOND;
-    let probe = balancer.pick(ask(&tried, 0), later).unwrap();
-    assert!(balancer.pick(ask(&tried, 0), later).is_err());
+    let pick = || balancer.pick(ask(&tried, 0), later).unwrap();
+    let probe = pick();
+    assert_eq!((probe.index, pick().index), (0, 1));
     drop(probe);
-    let mut probe = balancer.pick(ask(&tried, 0), later).unwrap();
+    let mut probe = pick();
     probe.in_flight.report(Outcome::Succeeded, later);
-    assert!(balancer.pick(ask(&tried, 0), later).is_ok());
+    assert_eq!((probe.index, pick().index), (0, 0));
+}
+
+#[test]
+fn where_there_is_no_choice_the_request_goes_somewhere_unless_the_key_is_refused() {
+    let (now, none) = (Instant::now(), Tried::default());
+    let balancer = balancer(Strategy::Weighted, &[1, 1]);
+    trip(&balancer, 0, now);
+    trip(&balancer, 1, now + SECOND);
+    let later = now + 2 * SECOND;
+    let mut pick = balancer.pick(ask(&none, u64::MAX), later).unwrap();
+    assert_eq!(pick.index, 0);
+    pick.in_flight.report(Outcome::Succeeded, later);
+    assert!(balancer.has_other(&none, later));
+
+    let mut tried = Tried::default();
+    tried.target(0);
+    assert!(balancer.pick(ask(&tried, 0), later).is_err());
+    assert_eq!(balancer.again(1, later).unwrap().index, 1);
+    for member in balancer.members() {
+        while let Some(mut refused) = member.target.begin_anyway(later) {
+            refused.report(Outcome::Denied, later);
+        }
+    }
+    assert!(balancer.again(1, later).is_none());
+    let refused = balancer.pick(ask(&none, 0), later).unwrap_err();
+    assert_eq!(refused.retry_after, Some(30 * SECOND));
 }
 
 const STRATEGIES: [Strategy; 5] = [
@@ -250,7 +280,7 @@ proptest! {
             let affinity = (random % 3 == 0).then_some(random % 5);
             match balancer.pick(Ask { affinity, random, tried: &tried }, now) {
                 Ok(mut pick) => {
-                    prop_assert!(is_ready);
+                    prop_assert!(is_ready || tried.is_empty());
                     prop_assert!(skipped >> pick.index & 1 == 0);
                     match action {
                         0 => pick.in_flight.report(Outcome::Succeeded, now),
