@@ -12,6 +12,10 @@ use spanwise_model::span::StatusCode;
 use spanwise_model::wire::otlp::ValueRef;
 use spanwise_model::{Attributes, Span, Value};
 
+use tracing::info_span;
+use tracing::subscriber::with_default;
+use tracing_subscriber::layer::SubscriberExt as _;
+
 use crate::recording::PATIENCE;
 
 /// An exporter that keeps what it is given, running spans too if it wants them.
@@ -183,6 +187,22 @@ fn what_is_handed_down_is_seen() {
     Recorder::end(below, None);
     Recorder::end(above, None);
     assert!(recorder.shutdown(PATIENCE));
+}
+
+#[test]
+fn spans_of_tracing_are_seen_too() {
+    let window = Window::new(true);
+    let recorder = window.recorder();
+    let layer = spanwise::layer().recorder(Arc::clone(&recorder));
+    with_default(tracing_subscriber::registry().with(layer), || {
+        let span = info_span!("lookup");
+        let seen = window.wait_for(is_running);
+        assert_eq!((&*seen.name, seen.attributes.str("level")), ("lookup", Some("INFO")));
+        span.in_scope(|| tracing::info!("found"));
+        window.wait_for(|span| is_running(span) && !span.events.is_empty());
+    });
+    assert!(recorder.shutdown(PATIENCE));
+    assert_eq!(window.spans().iter().filter(|span| !is_running(span)).count(), 1);
 }
 
 #[test]
