@@ -95,6 +95,57 @@ impl Usage {
     }
 }
 
+/// Why a model stopped in OpenTelemetry's words, and how else that is spelled.
+const FINISH_REASONS: [(&str, &[&str]); 5] = [
+    ("stop", &["stop", "end_turn", "stop_sequence", "eos", "complete"]),
+    (
+        "length",
+        &[
+            "length",
+            "max_tokens",
+            "max_output_tokens",
+            "model_length",
+            "model_context_window_exceeded",
+        ],
+    ),
+    ("tool_call", &["tool_calls", "tool_call", "tool_use", "function_call", "tool-calls"]),
+    (
+        "content_filter",
+        &[
+            "content_filter",
+            "content-filter",
+            "content_filtered",
+            "safety",
+            "image_safety",
+            "recitation",
+            "blocklist",
+            "prohibited_content",
+            "spii",
+            "refusal",
+            "guardrail_intervened",
+        ],
+    ),
+    (
+        "error",
+        &[
+            "error",
+            "other",
+            "malformed_function_call",
+            "malformed_model_output",
+            "malformed_tool_use",
+            "unexpected_tool_call",
+        ],
+    ),
+];
+
+/// OpenTelemetry's word for why a model stopped, if it has one for it.
+pub fn canonical_finish_reason(raw: &str) -> Option<&'static str> {
+    let known = FINISH_REASONS
+        .iter()
+        .find(|(_, spellings)| spellings.iter().any(|spelling| spelling.eq_ignore_ascii_case(raw)));
+    known.map(|(canonical, _)| *canonical)
+}
+
 /// Where a cost came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

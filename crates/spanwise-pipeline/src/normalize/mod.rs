@@ -18,7 +18,7 @@ mod usage;
 
 use std::sync::Arc;
 
-use spanwise_model::genai::{Facts, Operation};
+use spanwise_model::genai::{Facts, Operation, canonical_finish_reason};
 use spanwise_model::{Resource, Span, StoredSpan, Str, Value, Warning};
 
 use events::MessageEvent;
@@ -241,17 +241,14 @@ fn time_to_first_token(reading: &Reading<'_>, warnings: &mut Vec<Warning>) -> Op
 fn finish_reasons(reading: &Reading<'_>) -> Str {
     let raw = raw_finish_reasons(reading);
     let mut reasons: Vec<&str> = Vec::new();
-    for reason in raw.iter().map(|reason| canonical_finish_reason(reason)) {
+    for reason in raw.iter().map(|raw| canonical_finish_reason(raw).unwrap_or(raw)) {
         if !reasons.contains(&reason) {
             reasons.push(reason);
         }
     }
     match reasons.as_slice() {
         [] => Str::new(),
-        [only] => KNOWN_REASONS
-            .iter()
-            .find(|(known, _)| known == only)
-            .map_or_else(|| Str::from(*only), |(known, _)| Str::from_static(known)),
+        [only] => canonical_finish_reason(only).map_or_else(|| Str::from(*only), Str::from_static),
         several => several.join(",").into(),
     }
 }
@@ -299,32 +296,6 @@ fn strings(value: &Value) -> Vec<Str> {
         Value::Array(values) => values.iter().filter_map(text_value).collect(),
         _ => Vec::new(),
     }
-}
-
-const KNOWN_REASONS: [(&str, &[&str]); 5] = [
-    ("stop", &["stop", "end_turn", "stop_sequence", "eos", "complete"]),
-    ("length", &["length", "max_tokens", "model_length"]),
-    ("tool_call", &["tool_calls", "tool_call", "tool_use", "function_call", "tool-calls"]),
-    (
-        "content_filter",
-        &[
-            "content_filter",
-            "content-filter",
-            "safety",
-            "recitation",
-            "refusal",
-            "guardrail_intervened",
-        ],
-    ),
-    ("error", &["error", "other"]),
-];
-
-/// The canonical finish reason; an unknown one stays as it is.
-pub fn canonical_finish_reason(raw: &str) -> &str {
-    let known = KNOWN_REASONS
-        .iter()
-        .find(|(_, spellings)| spellings.iter().any(|spelling| spelling.eq_ignore_ascii_case(raw)));
-    known.map_or(raw, |(canonical, _)| canonical)
 }
 
 /// Rule E2.
