@@ -9,6 +9,8 @@ pub mod cache;
 pub mod config;
 pub mod connect;
 pub mod dialect;
+pub mod fold;
+pub mod frames;
 pub mod json;
 pub mod keys;
 pub mod limits;

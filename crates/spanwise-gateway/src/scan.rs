@@ -87,7 +87,7 @@ pub fn scan(dialect: Dialect, body: &[u8]) -> Result<RequestFacts<'_>, Malformed
     if body.starts_with(b"\xef\xbb\xbf") {
         return Err(Malformed { what: "byte order mark", at: 0 });
     }
-    let text = std::str::from_utf8(body)
+    let text = simdutf8::compat::from_utf8(body)
         .map_err(|error| Malformed { what: "not UTF-8", at: error.valid_up_to() })?;
     let mut document = Document::open(text)?;
     let mut facts = RequestFacts {
