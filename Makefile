@@ -1,6 +1,6 @@
 # Thin on purpose: every target is one script. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo python test check test-exporters test-otel-suites bench-rust bench-python crash bench bench-full bench-ui
+.PHONY: help run demo python test check test-exporters test-otel-suites bench-rust bench-python crash bench bench-full bench-ui bench-gateway
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -43,3 +43,6 @@ bench-full: ## the same with 10 million spans and Phoenix beside it (about an ho
 
 bench-ui: ## how soon the pages of a fresh server are usable in Chromium
 	@scripts/bench-ui
+
+bench-gateway: ## the gateway beside the floor and its peers (about an hour; ARGS=--quick: minutes; ARGS=soak)
+	@scripts/bench-gateway $(ARGS)

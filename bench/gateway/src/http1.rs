@@ -2,12 +2,13 @@
 //! half of what is measured.
 
 use std::io;
-use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memmem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::clock;
 
 /// The longest head that is read.
 const MAX_HEAD: usize = 1 << 20;
@@ -17,7 +18,7 @@ const MAX_HEAD: usize = 1 << 20;
 pub struct Connection {
     stream: TcpStream,
     buffer: BytesMut,
-    read_at: Instant,
+    read_at_ns: u64,
 }
 
 /// The head of a request or an answer, as it came.
@@ -113,7 +114,7 @@ impl Connection {
         Ok(Connection {
             stream,
             buffer: BytesMut::with_capacity(16 << 10),
-            read_at: Instant::now(),
+            read_at_ns: clock::now_ns(),
         })
     }
 
@@ -190,9 +191,9 @@ impl Connection {
         self.stream.write_all(bytes).await
     }
 
-    /// When bytes were last read.
-    pub fn read_at(&self) -> Instant {
-        self.read_at
+    /// When bytes were last read, by [`clock::now_ns`].
+    pub fn read_at_ns(&self) -> u64 {
+        self.read_at_ns
     }
 
     /// Waits until the peer has ended or reset the connection.
@@ -216,7 +217,7 @@ impl Connection {
             self.buffer.reserve(64 << 10);
         }
         let n_bytes = self.stream.read_buf(&mut self.buffer).await?;
-        self.read_at = Instant::now();
+        self.read_at_ns = clock::now_ns();
         Ok(n_bytes)
     }
 

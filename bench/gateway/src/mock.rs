@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use memchr::memmem;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 
+use crate::clock;
 use crate::http1::{Connection, Head};
 use dialect::{CLOCK, Endpoint, Request, Writer};
 use reply::{Step, Then};
@@ -427,16 +427,10 @@ impl Planned {
 fn stamped(bytes: &[u8]) -> Vec<u8> {
     let mut stamped = bytes.to_vec();
     if let Some(at) = memmem::find(bytes, CLOCK.as_bytes()) {
-        let time = format!("fp_{:016x}", clock_ns());
+        let time = format!("fp_{:016x}", clock::now_ns());
         stamped[at..at + time.len()].copy_from_slice(time.as_bytes());
     }
     stamped
-}
-
-/// Nanoseconds of the clock that all processes of a machine share.
-pub fn clock_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
 /// The time at which an event left the mock, if it carries one.

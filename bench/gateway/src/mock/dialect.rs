@@ -107,9 +107,9 @@ fn usage_at(number: u64) -> Usage {
         input: Some(input),
         output: Some(output),
         total: Some(input + output),
-        cache_read: Some(number % 500),
-        cache_write: Some(number % 100),
-        reasoning: Some(number % 90),
+        cache_read: Some(1 + number % 500),
+        cache_write: Some(1 + number % 100),
+        reasoning: Some(1 + number % 90),
     }
 }
 

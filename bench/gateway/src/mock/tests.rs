@@ -263,7 +263,7 @@ async fn a_test_can_answer_itself() {
 
 #[tokio::test]
 async fn events_carry_the_time_at_which_they_left() {
-    let before = clock_ns();
+    let before = clock::now_ns();
     let (_, events) = ask("/~clock/v1/chat/completions", r#"{"stream":true}"#).await;
     let times: Vec<_> =
         data_of(&events).iter().filter_map(|data| sent_at_ns(data.as_bytes())).collect();
