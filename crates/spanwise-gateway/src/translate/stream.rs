@@ -16,7 +16,7 @@ use super::{chat, converse, gemini, messages, ollama, responses};
 
 mod blocks;
 
-use blocks::Blocks;
+pub(super) use blocks::Blocks;
 pub use blocks::{Block, Step};
 
 use super::answer::Finish;
@@ -172,7 +172,7 @@ impl Stream {
     }
 }
 
-fn reader(dialect: Dialect) -> Box<dyn ReadFrames> {
+pub(super) fn reader(dialect: Dialect) -> Box<dyn ReadFrames> {
     match dialect {
         Dialect::Chat | Dialect::Embeddings => Box::<chat::Reader>::default(),
         Dialect::Responses => Box::<responses::Reader>::default(),
@@ -183,7 +183,7 @@ fn reader(dialect: Dialect) -> Box<dyn ReadFrames> {
     }
 }
 
-fn writer(dialect: Dialect, wants: Wants, created: u64) -> Box<dyn WriteFrames> {
+pub(super) fn writer(dialect: Dialect, wants: Wants, created: u64) -> Box<dyn WriteFrames> {
     match dialect {
         Dialect::Chat | Dialect::Embeddings => Box::new(chat::Writer::new(wants, created)),
         Dialect::Responses => Box::new(responses::Writer::new(wants, created)),

@@ -35,6 +35,7 @@ pub fn read_request<'a>(
             "reasoning_effort" => {
                 conversation.reasoning.effort = read_effort(key, value)?;
             }
+            "reasoning" | "thinking" => read_thinking(value, &mut conversation),
             "response_format" => conversation.format = read_format(value)?,
             "user" | "safety_identifier" => conversation.user = Some(text(key, value)?),
             _ => read_parameter(key, value, &mut conversation, notes)?,
@@ -66,6 +67,9 @@ fn read_parameter<'a>(
         "seed" => sampling.seed = number(key, value)?,
         "stop" => sampling.stop = texts(key, value)?,
         "n" => sampling.n = count(key, value)?,
+        "logit_bias" if value.fields().next().is_none() => {}
+        "logprobs" | "store" if value.as_bool() == Some(false) => {}
+        "top_logprobs" if value.as_u64() == Some(0) => {}
         "metadata"
         | "store"
         | "service_tier"
@@ -73,12 +77,11 @@ fn read_parameter<'a>(
         | "prompt_cache_options"
         | "prompt_cache_retention"
         | "prediction"
+        | "min_p"
+        | "repetition_penalty"
         | "verbosity" => {
             notes.drop(key.to_owned(), "only hints at how to serve the request");
         }
-        "logit_bias" if value.fields().next().is_none() => {}
-        "logprobs" if value.as_bool() == Some(false) => {}
-        "top_logprobs" if value.as_u64() == Some(0) => {}
         "modalities" if is_text_only(value) => {}
         "functions" | "function_call" => {
             let why = "is the old form, which is not translated; use tools";
@@ -105,6 +108,18 @@ fn read_effort(key: &str, value: &Node<'_>) -> Result<Option<Effort>, Untranslat
     match Effort::from_name(&name.plain()) {
         Some(effort) => Ok(Some(effort)),
         None => Err(Untranslatable::refused(key.to_owned(), "is an unknown level")),
+    }
+}
+
+/// How other servers of this dialect are told to think.
+fn read_thinking(value: &Node<'_>, conversation: &mut Conversation<'_>) {
+    let reasoning = &mut conversation.reasoning;
+    let switch = value.text("type");
+    let enabled = value.get("enabled").and_then(Node::as_bool);
+    reasoning.enabled = enabled.or(switch.map(|switch| !switch.is("disabled")));
+    reasoning.budget_tokens = value.count("budget_tokens").or(value.count("max_tokens"));
+    if let Some(effort) = value.text("effort") {
+        reasoning.effort = Effort::from_name(&effort.plain());
     }
 }
 

@@ -3,13 +3,13 @@
 use crate::dialect::Dialect;
 
 use super::super::answer::Finish;
-use super::super::conversation::{Part, Thought};
+use super::super::conversation::Thought;
 use super::super::error::{error_body, read_error};
 use super::super::json::{self, Node, Text};
 use super::super::reply::Wants;
 use super::super::stream::{Block, CallDelta, Event, ReadFrames, Step, WriteFrames};
 use super::super::usage::{Counts, write_usage};
-use super::read::{read_signature, read_thoughts};
+use super::read::read_signature;
 use super::reply::{finish_word, read_finish, write_thought};
 use super::write::write_signature;
 
@@ -51,12 +51,12 @@ impl ReadFrames for Reader {
 }
 
 fn read_delta<'a>(delta: &Node<'a>, events: &mut Vec<Event<'a>>) {
-    for part in read_thoughts(delta) {
-        if let Part::Reasoning(thought) = part {
-            events.push(Event::Thought(thought.text));
-            events.extend(thought.signature.map(Event::Signature));
-            events.extend(thought.redacted.map(Event::Redacted));
-        }
+    let thought = delta.some_text("reasoning_content").or_else(|| delta.some_text("reasoning"));
+    events.extend(thought.map(Event::Thought));
+    // The blocks say the same text again; new is by what their provider knows them.
+    for block in delta.elements("thinking_blocks") {
+        events.extend(block.some_text("signature").map(Event::Signature));
+        events.extend(block.some_text("data").map(Event::Redacted));
     }
     events.extend(delta.some_text("content").map(Event::Text));
     events.extend(delta.some_text("refusal").map(Event::Refusal));

@@ -130,16 +130,14 @@ fn write_config(
     w.key("inferenceConfig").object(|w| {
         w.maybe_count("maxTokens", sampling.max_tokens);
         let is_one = |number: &&str| number.parse() == Ok(1.0);
+        let is_below_one = |number: &str| number.parse().is_ok_and(|number: f64| number < 1.0);
+        let has_temperature = sampling.temperature.is_some_and(is_below_one);
         for (name, value) in [("temperature", sampling.temperature), ("topP", sampling.top_p)] {
             // One is what both are anyway.
             let Some(value) = value.filter(|value| !is_one(value)) else { continue };
             if is_claude && (!claude.takes_sampling() || extra.thinks()) {
                 notes.drop(name, "the target's model does not take it");
-            } else if is_claude
-                && name == "topP"
-                && sampling.temperature.is_some()
-                && !claude.takes_both()
-            {
+            } else if name == "topP" && is_claude && has_temperature && !claude.takes_both() {
                 notes.drop(name, "the target's model does not take it beside a temperature");
             } else if value.parse().is_ok_and(|value: f64| value > 1.0) {
                 notes.drop(name, "was lowered to 1, the target's highest");

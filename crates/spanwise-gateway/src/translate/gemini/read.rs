@@ -230,7 +230,8 @@ pub fn read_said<'a>(part: &Node<'a>) -> Option<Part<'a>> {
     }
     let text = part.text("text")?;
     if part.get("thought").and_then(Node::as_bool) == Some(true) {
-        return Some(Part::Reasoning(Thought { text, signature, redacted: None }));
+        // Its signature is left: Google wants back only those of calls.
+        return Some(Part::Reasoning(Thought::of_text(text)));
     }
     Some(Part::Text(text))
 }

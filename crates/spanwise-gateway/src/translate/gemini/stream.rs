@@ -56,10 +56,7 @@ impl Reader {
     fn part<'a>(&mut self, part: Part<'a>, events: &mut Vec<Event<'a>>) {
         match part {
             Part::Text(text) => events.push(Event::Text(text)),
-            Part::Reasoning(thought) => {
-                events.push(Event::Thought(thought.text));
-                events.extend(thought.signature.map(Event::Signature));
-            }
+            Part::Reasoning(thought) => events.push(Event::Thought(thought.text)),
             Part::Call(call) => {
                 events.push(Event::Call(CallDelta::whole(self.n_calls, call)));
                 self.n_calls += 1;

@@ -82,6 +82,11 @@ fn halves_of_a_character_become_whole_when_joined() {
     assert_eq!(text.plain(), "\u{fffd}");
     text.push(&Text::from_escaped("\\ude00!"));
     assert_eq!(text.plain(), "😀!");
+    let (text, half) = Text::from_escaped("a\\ud83d").split_half();
+    assert_eq!((text.escaped(), half.unwrap().escaped()), ("a", "\\ud83d"));
+    for whole in ["a\\\\ud83d", "\\ude00", "", "\\ud83d\\ude00", "ud83d"] {
+        assert_eq!(Text::from_escaped(whole).split_half(), (Text::from_escaped(whole), None));
+    }
     assert_eq!(Text::from_escaped("\\ud83dx\\u0041").plain(), "\u{fffd}xA");
 }
 

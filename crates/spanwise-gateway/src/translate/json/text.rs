@@ -57,6 +57,23 @@ impl<'a> Text<'a> {
         *self.plain() == *plain
     }
 
+    /// Cuts off the first half of a surrogate pair at the end, whose other half is still to come.
+    pub fn split_half(self) -> (Text<'a>, Option<Text<'static>>) {
+        let text = &*self.0;
+        let cut = text.len().saturating_sub(6);
+        let is_half = text
+            .get(cut..)
+            .and_then(code_unit)
+            .is_some_and(|unit| (0xd800..0xdc00).contains(&unit));
+        let is_escaped =
+            |text: &str| text.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+        if !is_half || is_escaped(&text[..cut]) {
+            return (self, None);
+        }
+        let half = Text(Cow::Owned(text[cut..].to_owned()));
+        (Text(Cow::Owned(text[..cut].to_owned())), Some(half))
+    }
+
     /// Puts another text behind this one.
     pub fn push(&mut self, other: &Text<'_>) {
         self.0.to_mut().push_str(&other.0);

@@ -125,6 +125,8 @@ fn write_sampling(
 ) {
     let sampling = &conversation.sampling;
     let is_one = |number: &str| number.parse() == Ok(1.0);
+    let is_below_one = |number: &str| number.parse().is_ok_and(|number: f64| number < 1.0);
+    let has_temperature = sampling.temperature.is_some_and(is_below_one);
     for (name, value) in [
         ("temperature", sampling.temperature),
         ("top_p", sampling.top_p),
@@ -139,7 +141,7 @@ fn write_sampling(
             notes.drop(name, "the target's model does not take it");
         } else if thinking.is_on() {
             notes.drop(name, "the target does not take it while it thinks");
-        } else if name == "top_p" && sampling.temperature.is_some() && !claude.takes_both() {
+        } else if name == "top_p" && has_temperature && !claude.takes_both() {
             notes.drop(name, "the target's model does not take it beside a temperature");
         } else if name == "temperature" && value.parse().is_ok_and(|value: f64| value > 1.0) {
             notes.drop(name, "was lowered to 1, the target's highest");

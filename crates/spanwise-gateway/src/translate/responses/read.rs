@@ -7,6 +7,7 @@ use super::super::conversation::{
 };
 use super::super::json::{Node, Text};
 use super::super::{Notes, Untranslatable};
+use super::FOREIGN;
 
 /// Reads a request.
 pub fn read_request<'a>(
@@ -54,7 +55,7 @@ pub fn read_request<'a>(
 
 fn read_other(key: &str, value: &Node<'_>, notes: &mut Notes) -> Result<(), Untranslatable> {
     match key {
-        "background" if value.as_bool() == Some(false) => {}
+        "background" | "store" if value.as_bool() == Some(false) => {}
         "top_logprobs" if value.as_u64() == Some(0) => {}
         "truncation" if value.as_text().is_some_and(|way| way.is("disabled")) => {}
         "stream_options" => {}
@@ -260,6 +261,12 @@ fn read_result<'a>(item: &Node<'a>, notes: &mut Notes) -> Result<ToolResult<'a>,
     })
 }
 
+/// The signature of a thought that was not OpenAI's own.
+pub fn read_signature<'a>(item: &Node<'a>) -> Option<Text<'a>> {
+    let content = item.some_text("encrypted_content")?.into_plain();
+    content.strip_prefix(FOREIGN).map(|signature| Text::from_plain(signature.to_owned()))
+}
+
 /// Reads an item that a model said and that is no message, in a request or in an answer.
 pub fn read_said<'a>(item: &Node<'a>) -> Option<Part<'a>> {
     match item.text("type")?.plain().as_ref() {
@@ -272,7 +279,7 @@ pub fn read_said<'a>(item: &Node<'a>) -> Option<Part<'a>> {
         "reasoning" => {
             let texts = item.elements("summary").iter().chain(item.elements("content"));
             let text = joined(texts.filter_map(|text| text.some_text("text")));
-            let signature = item.some_text("encrypted_content");
+            let signature = read_signature(item);
             let thought = match text {
                 Some(text) => Thought { text, signature, redacted: None },
                 None => Thought { redacted: signature, ..Thought::default() },

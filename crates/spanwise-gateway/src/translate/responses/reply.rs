@@ -8,6 +8,7 @@ use super::super::error::ErrorKind;
 use super::super::json::{Node, Text, Writer};
 use super::super::reply::Wants;
 use super::super::usage::{read_usage, write_usage};
+use super::FOREIGN;
 use super::read::read_said;
 
 /// Reads an answer; `None` if it is none.
@@ -201,8 +202,11 @@ fn write_thought(thought: &Thought<'_>, id: &Text<'_>, w: &mut Writer) {
                 write_summary(&thought.text, w);
             }
         });
-        let signature = thought.signature.as_ref().or(thought.redacted.as_ref());
-        w.maybe_text("encrypted_content", signature);
+        if let Some(signature) = thought.signature.as_ref().or(thought.redacted.as_ref()) {
+            let mut content = Text::from_plain(FOREIGN);
+            content.push(signature);
+            w.key("encrypted_content").text(&content);
+        }
     });
 }
 

@@ -11,6 +11,7 @@ use super::super::json::{self, Node, Text};
 use super::super::reply::Wants;
 use super::super::stream::{Block, CallDelta, Event, ReadFrames, Step, WriteFrames, whole_call};
 use super::super::usage::read_usage;
+use super::read::read_signature;
 use super::reply::{Head, item_id, read_finish, status, write_content, write_item, write_summary};
 
 /// Reads events.
@@ -108,7 +109,7 @@ impl Reader {
             }
         }
         if item.text("type").is_some_and(|kind| kind.is("reasoning")) {
-            let signature = item.some_text("encrypted_content");
+            let signature = read_signature(item);
             let of_kind = if has_begun { Event::Signature } else { Event::Redacted };
             events.extend(signature.map(of_kind));
         }

@@ -53,6 +53,8 @@ pub struct Blocks {
     calls: Vec<Call>,
     finish: Option<Finish>,
     usage: Usage,
+    /// Half a character at the end of the last text, which waits for its other half.
+    half: Option<Text<'static>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,7 @@ impl Blocks {
             calls: Vec::new(),
             finish: None,
             usage: Usage::default(),
+            half: None,
         }
     }
 
@@ -180,9 +183,21 @@ impl Blocks {
     }
 
     fn said(&mut self, what: Open, text: &Text<'_>, sink: &mut Sink<'_>) {
-        if !text.is_empty() {
-            self.open(what, sink);
-            sink(&Step::Delta(text));
+        if text.is_empty() {
+            return;
+        }
+        self.open(what, sink);
+        let whole = match self.half.take() {
+            Some(mut half) => {
+                half.push(text);
+                half
+            }
+            None => text.borrow(),
+        };
+        let (whole, half) = whole.split_half();
+        self.half = half;
+        if !whole.is_empty() {
+            sink(&Step::Delta(&whole));
         }
     }
 
@@ -202,6 +217,9 @@ impl Blocks {
     /// Closes what is open, after every call that waits for its turn has had it.
     fn close(&mut self, sink: &mut Sink<'_>) {
         if !matches!(self.open, None | Some(Open::Call(_))) {
+            if let Some(half) = self.half.take() {
+                sink(&Step::Delta(&half));
+            }
             sink(&Step::Close);
             self.open = None;
         }
