@@ -1,3 +1,5 @@
+use std::sync::Barrier;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -52,49 +54,49 @@ fn of_a_thousand_at_once_exactly_ten_pass() {
         {"name": "ten", "limits": {"requests_per_minute": 10}},
         {"name": "tokens", "each": ["key"], "limits": {"tokens_per_minute": 1_000_000}},
     ]));
-    let held = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for thread in 0..8 {
-            let (limits, held) = (&limits, &held);
-            scope.spawn(move || {
-                for n in 0..125 {
-                    let key = format!("key-{}", (thread + n) % 3);
+    let start = Barrier::new(8);
+    let held: Vec<Reservation> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|thread| {
+                let (limits, start) = (&limits, &start);
+                scope.spawn(move || {
+                    let key = format!("key-{}", thread % 3);
                     let who = Who { key: &key, model: "m" };
-                    held.lock().unwrap().extend(limits.reserve(who, tokens(10), NOON).ok());
-                }
-            });
-        }
+                    start.wait();
+                    let tries = (0..125).map(|_| limits.reserve(who, tokens(10), NOON));
+                    tries.filter_map(Result::ok).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    assert_eq!(held.lock().unwrap().len(), 10);
-    held.lock().unwrap().clear();
+    assert_eq!(held.len(), 10);
+    drop(held);
     assert_eq!(remaining(&limits, Unit::Requests, NOON), 10);
 }
 
 #[test]
 fn who_is_about_to_be_refused_elsewhere_takes_no_place() {
-    // Bob has no tokens left, so that his thousand requests must not cost Alice one of ten.
+    // Bob has no tokens left, so that his thousands of requests must not cost Alice one of ten.
     let limits = limits(serde_json::json!([
         {"name": "ten", "limits": {"requests_per_minute": 10}},
         {"name": "bob", "keys": "bob", "limits": {"tokens_per_minute": 0}},
     ]));
-    let n_passed = std::sync::atomic::AtomicUsize::new(0);
+    let start = Barrier::new(7);
     std::thread::scope(|scope| {
-        for thread in 0..8 {
-            let (limits, n_passed) = (&limits, &n_passed);
+        for thread in 0..7 {
+            let (limits, start) = (&limits, &start);
             scope.spawn(move || {
-                for _ in 0..500 {
-                    if thread % 2 == 0 {
-                        assert!(!spend(limits, BOB, request(), NOON));
-                    } else if n_passed.load(std::sync::atomic::Ordering::SeqCst) < 10
-                        && spend(limits, ALICE, request(), NOON)
-                    {
-                        n_passed.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    }
+                start.wait();
+                if thread < 5 {
+                    assert!((0..2).all(|_| spend(limits, ALICE, request(), NOON)));
+                } else {
+                    assert!((0..2_000).all(|_| !spend(limits, BOB, request(), NOON)));
                 }
             });
         }
     });
-    assert_eq!(n_passed.into_inner(), 10);
+    assert!(!spend(&limits, ALICE, request(), NOON));
 }
 
 #[test]
