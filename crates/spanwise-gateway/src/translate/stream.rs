@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::dialect::Dialect;
+use crate::frames::{Frame, FrameKind};
 
 use super::conversation::{Arguments, Call};
 use super::error::ErrorKind;
@@ -125,6 +126,20 @@ impl Stream {
     }
 
     /// Takes one frame of the provider; answers the frames for the client, often none.
+    ///
+    /// A stream that can no longer be cut into frames cannot be translated either, so it ends.
+    pub fn take(&mut self, frame: &Frame) -> Bytes {
+        match frame.kind {
+            FrameKind::Message | FrameKind::Exception => self.frame(frame.event(), frame.data()),
+            FrameKind::Empty => Bytes::new(),
+            FrameKind::Opaque => {
+                let what = "the provider's stream cannot be read";
+                self.finish(Ending::Failed(ErrorKind::Upstream, what))
+            }
+        }
+    }
+
+    /// Takes the name and the data of one frame.
     pub fn frame(&mut self, event: Option<&str>, data: &[u8]) -> Bytes {
         let mut out = Vec::new();
         let mut step = |step: &Step<'_>| self.writer.write(step, &mut out);

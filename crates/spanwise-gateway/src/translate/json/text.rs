@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::json::unescape;
+
 /// The inside of a JSON string literal, still escaped.
 ///
 /// Two halves of a surrogate pair that arrive in two pieces make one character again when the
@@ -34,12 +36,15 @@ impl<'a> Text<'a> {
 
     /// The text itself. Half a surrogate pair becomes U+FFFD.
     pub fn plain(&self) -> Cow<'_, str> {
-        if self.0.contains('\\') { Cow::Owned(unescape(&self.0)) } else { Cow::Borrowed(&self.0) }
+        unescape(&self.0)
     }
 
     /// The text itself, borrowed from the body where nothing is escaped.
     pub fn into_plain(self) -> Cow<'a, str> {
-        if self.0.contains('\\') { Cow::Owned(unescape(&self.0)) } else { self.0 }
+        match self.0 {
+            Cow::Borrowed(escaped) => unescape(escaped),
+            Cow::Owned(escaped) => Cow::Owned(unescape(&escaped).into_owned()),
+        }
     }
 
     /// Whether there is nothing.
@@ -49,7 +54,11 @@ impl<'a> Text<'a> {
 
     /// Whether there is nothing but white space.
     pub fn is_blank(&self) -> bool {
-        self.plain().trim().is_empty()
+        match self.0.trim_ascii_start().as_bytes().first() {
+            None => true,
+            Some(b'\\') => self.plain().trim().is_empty(),
+            Some(_) => false,
+        }
     }
 
     /// Whether the text is this one.
@@ -117,45 +126,7 @@ pub(super) fn escape(plain: &str, out: &mut String) {
     out.push_str(&plain[from..]);
 }
 
-fn unescape(escaped: &str) -> String {
-    let mut out = String::with_capacity(escaped.len());
-    let mut rest = escaped;
-    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-        out.push_str(&rest[..at]);
-        let (character, length) = escape_sequence(&rest[at..]);
-        out.push(character);
-        rest = &rest[at + length..];
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The character that a text starting with a backslash stands for, and the length of its escape.
-fn escape_sequence(text: &str) -> (char, usize) {
-    let plain = match text.as_bytes().get(1) {
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'u') => return unicode_escape(text),
-        Some(other) => char::from(*other),
-        None => return ('\\', 1),
-    };
-    (plain, 2)
-}
-
-fn unicode_escape(text: &str) -> (char, usize) {
-    let Some(first) = code_unit(text) else { return (char::REPLACEMENT_CHARACTER, 2) };
-    let second = if (0xd800..0xdc00).contains(&first) { code_unit(&text[6..]) } else { None };
-    let units = [first, second.unwrap_or_default()];
-    let n_units = if second.is_some() { 2 } else { 1 };
-    match char::decode_utf16(units[..n_units].iter().copied()).next() {
-        Some(Ok(character)) => (character, 6 * character.len_utf16()),
-        _ => (char::REPLACEMENT_CHARACTER, 6),
-    }
-}
-
+/// The number in an escape such as `\u00e9` at the start of a text.
 fn code_unit(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }

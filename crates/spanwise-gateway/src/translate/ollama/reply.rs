@@ -7,8 +7,8 @@ use super::super::answer::{Answer, Choice, Finish};
 use super::super::conversation::Part;
 use super::super::json::{Node, Text, Writer};
 use super::super::usage::{read_usage, write_usage};
-use super::date::rfc3339;
 use super::read::read_said;
+use super::rfc3339;
 use super::write::write_calls;
 
 /// Reads an answer; `None` if it is none.

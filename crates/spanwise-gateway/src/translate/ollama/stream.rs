@@ -8,9 +8,9 @@ use super::super::error::{error_body, read_error};
 use super::super::json::{self, Node, Text};
 use super::super::stream::{Block, CallDelta, Event, ReadFrames, Step, WriteFrames, whole_call};
 use super::super::usage::{Counts, write_usage};
-use super::date::rfc3339;
 use super::read::read_said;
 use super::reply::{read_finish, write_end, write_message};
+use super::rfc3339;
 
 /// Reads lines.
 #[derive(Debug, Default)]

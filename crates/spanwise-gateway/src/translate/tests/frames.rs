@@ -1,53 +1,26 @@
-//! Cutting streams into frames, as plainly as can be.
+//! Cutting streams into frames.
+
+use bytes::Bytes;
 
 use crate::dialect::Dialect;
+use crate::frames::{FrameKind, Frames, Framing};
 
 /// The frames of a stream: their events' names and their data.
 pub fn frames(dialect: Dialect, stream: &[u8]) -> Vec<(Option<String>, Vec<u8>)> {
-    match dialect {
-        Dialect::Converse => amazon(stream),
-        Dialect::Ollama => stream
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(|line| (None, line.to_vec()))
-            .collect(),
-        _ => server_sent(std::str::from_utf8(stream).unwrap()),
-    }
-}
-
-fn server_sent(stream: &str) -> Vec<(Option<String>, Vec<u8>)> {
-    let stream = stream.replace("\r\n", "\n");
-    let frames = stream.split_terminator("\n\n").map(|frame| {
-        let mut event = None;
-        let mut data = Vec::new();
-        for line in frame.lines() {
-            match line.split_once(": ").unwrap() {
-                ("event", name) => event = Some(name.to_owned()),
-                ("data", more) => data.extend_from_slice(more.as_bytes()),
-                other => panic!("{other:?}"),
-            }
-        }
-        (event, data)
-    });
-    frames.collect()
-}
-
-fn amazon(mut stream: &[u8]) -> Vec<(Option<String>, Vec<u8>)> {
+    let framing = match dialect {
+        Dialect::Converse => Framing::EventStream,
+        Dialect::Ollama => Framing::Lines,
+        _ => Framing::Sse,
+    };
+    let mut cutter = Frames::new(framing, 1 << 20);
+    cutter.push(Bytes::copy_from_slice(stream));
     let mut frames = Vec::new();
-    while !stream.is_empty() {
-        let number =
-            |at: usize| u32::from_be_bytes(stream[at..at + 4].try_into().unwrap()) as usize;
-        let (total, headers) = (number(0), number(4));
-        let name = &stream[12..12 + headers];
-        let length = usize::from(u16::from_be_bytes(
-            name[2 + usize::from(name[0])..][..2].try_into().unwrap(),
-        ));
-        let value = &name[4 + usize::from(name[0])..][..length];
-        frames.push((
-            Some(String::from_utf8(value.to_vec()).unwrap()),
-            stream[12 + headers..total - 4].to_vec(),
-        ));
-        stream = &stream[total..];
+    while let Some(frame) = cutter.next().or_else(|| cutter.finish()) {
+        assert_ne!(frame.kind, FrameKind::Opaque);
+        if frame.kind != FrameKind::Empty {
+            frames.push((frame.event().map(str::to_owned), frame.data().to_vec()));
+        }
     }
+    assert_eq!(cutter.trouble(), None);
     frames
 }
