@@ -134,7 +134,7 @@ fn start(options: &Options, workshop: &Workshop<'_>) -> BTreeMap<Kind, Subject> 
             Ok(subject) => {
                 subjects.insert(kind, subject);
             }
-            Err(error) => println!("left out: {error}"),
+            Err(error) => println!("left out: {kind}: {error}"),
         }
     }
     subjects

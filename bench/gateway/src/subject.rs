@@ -117,7 +117,7 @@ impl Subject {
         let mut process = Process::start(&mut command, &log)?;
         process
             .wait_for(address, Duration::from_secs(90))
-            .map_err(|error| format!("{kind}: {error}; see {}", log.display()))?;
+            .map_err(|error| format!("{error}; see {}", log.display()))?;
         Ok(Subject { address, headers, process: Some(process) })
     }
 
