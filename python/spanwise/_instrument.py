@@ -19,6 +19,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator, default_getter, default_setter
 
+from spanwise._changes import Changes
 from spanwise._imports import AfterImport
 
 logger = logging.getLogger("spanwise.tracing")
@@ -52,6 +53,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "httpx2": ("opentelemetry.instrumentation.httpx:HTTPX2ClientInstrumentor",),
     "aiohttp": ("opentelemetry.instrumentation.aiohttp_client:AioHttpClientInstrumentor",),
     "concurrent.futures.thread": ("spanwise._executors:ExecutorInstrumentor",),
+}
+# What is put right where an instrumentation leaves spans beside each other.
+AMENDMENTS = {
+    "openinference.instrumentation.anthropic": "spanwise._anthropic",
+    "openinference.instrumentation.langchain": "spanwise._langchain",
+    "openinference.instrumentation.llama_index": "spanwise._llama_index",
 }
 # What people call them.
 NAMES = {
@@ -98,20 +105,18 @@ class Instrumentation:
         if made is None:
             return
         self.undo.append(made.uninstrument)
-        if type(made).__module__ == "openinference.instrumentation.langchain":
-            self.nest_langchain(made)
+        if amendment := AMENDMENTS.get(type(made).__module__):
+            self.amend(made, amendment)
 
-    def nest_langchain(self, instrumentor: Any) -> None:
-        from spanwise._langchain import Nesting
-
-        nesting = Nesting(instrumentor.get_span)
+    def amend(self, instrumentor: Any, amendment: str) -> None:
+        changes = Changes()
         try:
-            nesting.start()
+            importlib.import_module(amendment).amend(instrumentor, changes)
         except Exception:
-            logger.warning("what runs below LangChain's spans stands beside them", exc_info=True)
-            nesting.stop()
+            logger.warning("spans of %s may lie beside what they should lie above", amendment, exc_info=True)
+            changes.undo()
         else:
-            self.undo.append(nesting.stop)
+            self.undo.append(changes.undo)
 
     def stop(self) -> None:
         AFTER_IMPORT.forget()

@@ -21,6 +21,8 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
 
+from spanwise._changes import Changes
+
 logger = logging.getLogger("spanwise.tracing")
 
 # Marks a context that is put back by `Region`, so that a span may be made current inside.
@@ -38,12 +40,16 @@ STARTS = ("on_chat_model_start", "on_llm_start", "on_retriever_start")
 MANAGERS = ("CallbackManager", "AsyncCallbackManager")
 
 
-class Nesting:
-    """The changes to LangChain, and their undoing."""
+def amend(instrumentor: Any, changes: Changes) -> None:
+    Nesting(instrumentor.get_span, changes).start()
 
-    def __init__(self, get_span: Callable[[Any], Any]) -> None:
+
+class Nesting:
+    """The changes to LangChain."""
+
+    def __init__(self, get_span: Callable[[Any], Any], changes: Changes) -> None:
         self.get_span = get_span
-        self.undo: list[Callable[[], None]] = []
+        self.replace = changes.replace
 
     def start(self) -> None:
         managers = importlib.import_module("langchain_core.callbacks.manager")
@@ -56,17 +62,6 @@ class Nesting:
                 self.replace(getattr(importlib.import_module(module), kind), name, in_region)
         for module in CONTEXTS:
             self.nest_contexts(module)
-
-    def stop(self) -> None:
-        for undo in reversed(self.undo):
-            undo()
-        self.undo.clear()
-
-    def replace(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-        original = vars(owner).get(name)
-        if original is not None:
-            setattr(owner, name, wrap(original))
-            self.undo.append(lambda: setattr(owner, name, original))
 
     def nest_contexts(self, module: str) -> None:
         from spanwise._instrument import AFTER_IMPORT

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind
 from conftest import Sink, attributes, run_program
 from spanwise import Spanwise, task, workflow
 from spanwise._instrument import KeepFromProviders, is_provider
+from spanwise.tracing import set_span_context
 
 openai = pytest.importorskip("openai")
 pytest.importorskip("openinference.instrumentation.openai")
@@ -191,3 +192,18 @@ def test_calls_of_models_have_standard_names(sink: Sink) -> None:
     assert "llm.provider" not in spans["chat"]
     assert "llm.model" not in spans["plain"]
     assert {span["framework.name"] for span in spans.values()} == {"litellm"}
+
+
+def test_what_stands_in_front_of_a_span_hands_down_what_the_span_does(sink: Sink) -> None:
+    class Proxy(trace.NonRecordingSpan):
+        __wrapped__: trace.Span
+
+    with trace.get_tracer("t").start_as_current_span("above") as span:
+        set_span_context({"conversation_id": "c-1"})
+        for _ in range(2):
+            proxy = Proxy(span.get_span_context())
+            proxy.__wrapped__, span = span, proxy
+    trace.get_tracer("t").start_span("below", context=trace.set_span_in_context(span)).end()
+    assert Spanwise.init().flush()
+    below = next(span for span in sink.spans if span.name == "below")
+    assert attributes(below)["conversation.id"] == "c-1"

@@ -1,13 +1,15 @@
 //! What the tracer of a known instrumentation adds to its spans: whose framework it is, and of a
 //! model's call its provider, model and temperature under names that are the same for all.
 
+use serde_json::Value as Json;
 use spanwise::Recording;
 use spanwise_model::wire::otlp::ValueRef;
 use spanwise_model::{Attributes, Value};
 
 /// Where each standard attribute is found, best first.
 const PROVIDER: [&str; 3] = ["gen_ai.provider.name", "gen_ai.system", "llm.system"];
-const MODEL: [&str; 3] = ["gen_ai.request.model", "llm.model_name", "gen_ai.response.model"];
+const MODEL: [&str; 4] =
+    ["gen_ai.request.model", "llm.model_name", "embedding.model_name", "gen_ai.response.model"];
 /// JSON objects that hold the parameters of a call.
 const PARAMETERS: [&str; 2] = ["llm.invocation_parameters", "gen_ai.request.parameters"];
 
@@ -30,14 +32,16 @@ impl Origin {
 /// Names what a span that is about to end says of a model's call.
 pub(crate) fn describe_call(recording: &mut Recording) {
     let said = recording.snapshot().attributes;
-    if let Some(model) = text(&said, &MODEL) {
+    let parameters = parameters(&said);
+    let asked_for = parameters.get("model").and_then(Json::as_str);
+    if let Some(model) = text(&said, &MODEL).or(asked_for) {
         set_text(recording, &said, "llm.model", model);
         if let Some(provider) = text(&said, &PROVIDER) {
             set_text(recording, &said, "llm.provider", provider);
         }
     }
     if said.get("llm.temperature").is_none()
-        && let Some(temperature) = temperature(&said)
+        && let Some(temperature) = temperature(&said, &parameters)
     {
         recording.set("llm.temperature", ValueRef::Double(temperature));
     }
@@ -56,12 +60,15 @@ fn text<'a>(said: &'a Attributes, keys: &[&str]) -> Option<&'a str> {
     })
 }
 
-fn temperature(said: &Attributes) -> Option<f64> {
+fn parameters(said: &Attributes) -> Json {
+    let read = text(said, &PARAMETERS).and_then(|text| serde_json::from_str(text).ok());
+    read.unwrap_or_default()
+}
+
+fn temperature(said: &Attributes, parameters: &Json) -> Option<f64> {
     match said.get("gen_ai.request.temperature") {
-        Some(Value::Double(temperature)) => return Some(*temperature),
-        Some(Value::Int(temperature)) => return Some(*temperature as f64),
-        _ => {}
+        Some(Value::Double(temperature)) => Some(*temperature),
+        Some(Value::Int(temperature)) => Some(*temperature as f64),
+        _ => parameters.get("temperature")?.as_f64(),
     }
-    let parameters: serde_json::Value = serde_json::from_str(text(said, &PARAMETERS)?).ok()?;
-    parameters.get("temperature")?.as_f64()
 }

@@ -296,16 +296,22 @@ fn own_parent(span: &Bound<'_, PyAny>) -> Option<Context> {
     span.cast_exact::<UnsampledSpan>().ok().map(|span| span.get().context.clone())
 }
 
+/// How many proxies one behind the other are looked through.
+const MAX_PROXIES: usize = 8;
+
 #[cold]
 fn foreign_parent(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Option<Context>> {
     let api = api(py)?;
     if !span.is_instance(api.span.bind(py))? {
         return Ok(None);
     }
-    // OpenInference's spans are proxies of ours, which know more than their identity.
-    if let Ok(inner) = span.getattr(intern!(py, "__wrapped__"))
-        && let Some(own) = own_parent(&inner)
-    {
+    // Instrumentations put proxies in front of our spans, which know more than an identity.
+    let mut inner = span.clone();
+    for _ in 0..MAX_PROXIES {
+        let Ok(behind) = inner.getattr(intern!(py, "__wrapped__")) else { break };
+        inner = behind;
+    }
+    if let Some(own) = own_parent(&inner) {
         return Ok(Some(own));
     }
     let context = span.call_method0("get_span_context")?;

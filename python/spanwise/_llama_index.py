@@ -1,0 +1,29 @@
+"""A streamed call lasts until its stream has been read.
+
+Its instrumentation has it end when the stream is handed out, before the model was even asked.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from spanwise._changes import Changes
+
+
+def amend(instrumentor: Any, changes: Changes) -> None:
+    del instrumentor
+    from openinference.instrumentation.llama_index import _handler  # pyright: ignore[reportMissingImports]
+
+    changes.replace(_handler._Span, "end", ending)
+
+
+def ending(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def end(span: Any, *args: Any, **kwargs: Any) -> Any:
+        if span.waiting_for_streaming:
+            span._end_time = int(span._last_updated_at * 1e9)
+        return original(span, *args, **kwargs)
+
+    return end
