@@ -22,7 +22,7 @@ def stopped() -> Iterator[None]:
 
 def test_the_page_about_python_runs_from_top_to_bottom() -> None:
     snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(snippets) == 5
+    assert len(snippets) == 6
     names: dict[str, object] = {}
     for snippet in snippets:
         exec(compile(snippet, PAGE.name, "exec"), names)
