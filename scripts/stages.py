@@ -88,7 +88,7 @@ def check(tally: Tally) -> None:
         run(tally, "cargo-deny", [cargo_deny, "check", "bans", "licenses", "sources"])
     if run(tally, "UI packages", [ROOT / "scripts/npm-ci", "web"]):
         run(tally, "UI types and lints", ["npm", "--prefix", "web", "run", "--silent", "check"])
-    files: list[str | Path] = [E2E, ROOT / "bench", ROOT / "python", ROOT / "scripts"]
+    files: list[str | Path] = [E2E, ROOT / "bench", ROOT / "examples", ROOT / "python", ROOT / "scripts"]
     config = ["--config", E2E / "pyproject.toml"]
     run(tally, "ruff format", [python(), "-m", "ruff", "format", "--check", *config, *files])
     run(tally, "ruff", [python(), "-m", "ruff", "check", "--quiet", *config, *files])
@@ -116,14 +116,22 @@ def rust(tally: Tally) -> None:
 
 def python_package(tally: Tally) -> None:
     """The Python package, built in debug mode: its stubs and its tests."""
+    folder = python_folder(tally)
+    if folder is None:
+        return
+    os.environ["PYTHONPATH"] = folder
+    run(tally, "Python tests", [python(), "-m", "pytest", "-c", ROOT / "pyproject.toml"], counts="pytest")
+    del os.environ["PYTHONPATH"]
+
+
+def python_folder(tally: Tally) -> str | None:
+    """Builds the Python package; the folder that it is imported from."""
     built = subprocess.run([ROOT / "scripts/build-python"], text=True, stdout=subprocess.PIPE, check=False)
     if built.returncode != 0:
         tally.failed += 1
         tally.failures.append("build of the Python package")
-        return
-    os.environ["PYTHONPATH"] = built.stdout.strip()
-    run(tally, "Python tests", [python(), "-m", "pytest", "-c", ROOT / "pyproject.toml"], counts="pytest")
-    del os.environ["PYTHONPATH"]
+        return None
+    return built.stdout.strip()
 
 
 def ui(tally: Tally) -> None:
@@ -149,7 +157,15 @@ def browser(tally: Tally) -> None:
 def e2e(tally: Tally) -> None:
     """The real binary with real clients, bad input, broken disks and kill -9."""
     if build(tally):
-        run(tally, "end-to-end tests", [python(), "-m", "pytest"], cwd=E2E, counts="pytest")
+        command: list[str | Path] = [python(), "-m", "pytest", "--ignore", "frameworks"]
+        run(tally, "end-to-end tests", command, cwd=E2E, counts="pytest")
+
+
+def frameworks(tally: Tally) -> None:
+    """Agent frameworks and the examples, in environments of their own, traced by the Python package."""
+    if (package := python_folder(tally)) and build(tally):
+        os.environ["SPANWISE_PACKAGE"] = package
+        run(tally, "framework tests", [python(), "-m", "pytest", "frameworks"], cwd=E2E, counts="pytest")
 
 
 def build(tally: Tally) -> bool:
@@ -168,6 +184,7 @@ STAGES: dict[str, Callable[[Tally], None]] = {
     "ui": ui,
     "browser": browser,
     "e2e": e2e,
+    "frameworks": frameworks,
 }
 
 
