@@ -6,12 +6,14 @@ The trees under `trees` are what is expected; `UPDATE_GOLDEN=1` rewrites them.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.frameworks import Program, check_trees
+from harness.frameworks import Program, check_trees, environment
 from harness.server import Server
 
 HERE = Path(__file__).parent
@@ -47,3 +49,17 @@ def check_totals(name: str, used: dict[str, Any], trace: dict[str, Any]) -> None
     assert bool(trace["cost_usd"]) is any(expected), name
     assert trace["complete"], name
     assert trace["diagnostics"] == [], name
+
+
+@pytest.mark.parametrize(
+    ("packages", "extras"),
+    [("frameworks", "anthropic,http,langchain,litellm,llama-index,openai,sdk"), ("crewai", "crewai")],
+)
+def test_the_extras_ask_for_what_is_tested(packages: str, extras: str) -> None:
+    (wheel,) = (Path(os.environ["SPANWISE_PACKAGE"]).parent / "wheels").glob("*.whl")
+    python = environment(packages)
+    command = [python, "-m", "pip", "install", "--dry-run", "--no-index", f"{wheel}[{extras}]"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    # Nothing is missing but the package itself.
+    assert said.stdout.strip().split("\n")[-1].split()[2:] == [f"spanwise-{wheel.name.split('-')[1]}"]

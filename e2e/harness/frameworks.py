@@ -15,14 +15,19 @@ EXAMPLES = ROOT / "examples/python"
 WIDTH = 72
 
 
+def environment(packages: str) -> Path:
+    """The interpreter of the environment that a lock describes."""
+    lock = ROOT / f"e2e/frameworks/{packages}.lock"
+    made = subprocess.run([ROOT / "scripts/python-env", lock], check=True, text=True, stdout=subprocess.PIPE)
+    return Path(made.stdout.strip()) / "bin/python"
+
+
 class Program:
     """A Python program in the environment of a lock, with our package beside it."""
 
     def __init__(self, path: Path, packages: str) -> None:
         self.path = path
-        lock = ROOT / f"e2e/frameworks/{packages}.lock"
-        made = subprocess.run([ROOT / "scripts/python-env", lock], check=True, text=True, stdout=subprocess.PIPE)
-        self.python = Path(made.stdout.strip()) / "bin/python"
+        self.python = environment(packages)
 
     def run(self, *arguments: str, **variables: str) -> str:
         """What it prints; it must succeed."""
