@@ -53,8 +53,8 @@ impl Config {
 
     /// How often running spans leave; zero is never.
     fn running_every(&self) -> Result<Option<Duration>, ConfigError> {
-        let every = self.millis("export_running_spans_ms", Duration::ZERO)?;
-        Ok(Some(every).filter(|every| !every.is_zero()))
+        let every = self.count("export_running_spans_ms", 0)?;
+        Ok((every > 0).then(|| Duration::from_millis(every as u64)))
     }
 
     /// On, unless the application, a variable of ours, or `OTEL_SDK_DISABLED` says otherwise.

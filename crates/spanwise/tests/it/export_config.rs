@@ -135,6 +135,17 @@ fn variables_stand_in_for_options_and_code_wins() {
 }
 
 #[test]
+fn running_spans_leave_only_if_that_was_asked_for() {
+    let every = |variables: &[(&str, &str)]| {
+        let settings = with_variables(variables).settings().unwrap();
+        settings.running_every.map(|every| every.as_millis())
+    };
+    assert_eq!(every(&[]), None);
+    assert_eq!(every(&[("SPANWISE_EXPORT_RUNNING_SPANS_MS", "0")]), None);
+    assert_eq!(every(&[("SPANWISE_EXPORT_RUNNING_SPANS_MS", "5000")]), Some(5000));
+}
+
+#[test]
 fn a_service_without_a_name_gets_one() {
     let settings = with_variables(&[]).settings().unwrap();
     assert!(settings.resource.service().starts_with("unknown_service:it-"));
