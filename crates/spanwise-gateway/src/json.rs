@@ -310,22 +310,23 @@ impl<'a> Cursor<'a> {
 
     /// A name and its colon; afterwards the cursor stands at the value.
     fn key(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        let start = self.at;
-        self.skip_key()?;
-        let end = start + memchr::memrchr(b'"', &self.text.as_bytes()[start..self.at]).unwrap_or(0);
-        Ok(unescape(&self.text[start + 1..end]))
+        let start = self.at + 1;
+        let end = self.skip_key()?;
+        Ok(unescape(&self.text[start..end]))
     }
 
+    /// The same; where the name ends.
     #[inline]
-    fn skip_key(&mut self) -> Result<(), Malformed> {
+    fn skip_key(&mut self) -> Result<usize, Malformed> {
         if self.peek() != Some(b'"') {
             return Err(self.malformed("expected a name in quotes"));
         }
         self.string()?;
+        let end = self.at - 1;
         self.skip_space();
         self.expect(b':', "expected a colon")?;
         self.skip_space();
-        Ok(())
+        Ok(end)
     }
 
     /// The value that starts here.

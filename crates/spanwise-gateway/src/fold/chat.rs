@@ -8,10 +8,9 @@ use super::draft::{Draft, Key, set};
 use super::{ProviderError, Seen, content};
 use crate::json::{Kind, Value};
 
-/// The members of a chunk that a bare delta does not have, or has as `null`.
-static TELLING: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| {
-    [Finder::new("\"finish_reason\""), Finder::new("\"usage\""), Finder::new("\"error\"")]
-});
+/// The members of a chunk that tell something: as `null`, or not at all, in a bare delta.
+static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finish_reason\""));
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
 
 /// Takes in a chunk.
 pub(super) fn event(draft: &mut Draft, event: Option<&str>, data: &str) -> Seen {
@@ -39,14 +38,16 @@ pub(super) fn event(draft: &mut Draft, event: Option<&str>, data: &str) -> Seen 
 }
 
 /// Whether a chunk has nothing but a piece of what is said. Names inside of texts have their
-/// quotes escaped, so that what is found here is a name or, harmlessly, a whole text.
+/// quotes escaped, so that what is found here is a name or, harmlessly, a whole text. An error
+/// has no reason to finish, or one that is not null.
 fn is_bare_delta(data: &str) -> bool {
-    TELLING.iter().all(|name| {
-        name.find_iter(data.as_bytes()).all(|at| {
-            let rest = data[at + name.needle().len()..].trim_ascii_start();
-            rest.strip_prefix(':').is_none_or(|value| value.trim_ascii_start().starts_with("null"))
-        })
-    })
+    let values = |name: &'static Finder<'static>| {
+        let ends = name.find_iter(data.as_bytes()).map(|at| at + name.needle().len());
+        ends.filter_map(|at| data[at..].trim_ascii_start().strip_prefix(':'))
+    };
+    let is_null = |value: &str| value.trim_ascii_start().starts_with("null");
+    let mut finish = values(&FINISH);
+    finish.next().is_some_and(is_null) && finish.all(is_null) && values(&USAGE).all(is_null)
 }
 
 /// Takes in a whole answer.
@@ -90,16 +91,25 @@ fn read(draft: &mut Draft, object: Value<'_>) -> Chunk {
 
 /// Whether a choice has content.
 fn read_choice(draft: &mut Draft, position: u64, choice: Value<'_>) -> bool {
-    let index = choice.get("index").and_then(|index| index.as_u64()).unwrap_or(position);
-    let mut has_content = false;
-    draft.choice(index);
+    let (mut index, mut message, mut text, mut finish) = (None, None, None, None);
     for (key, value) in choice.members() {
         match &*key {
-            "delta" | "message" => has_content |= read_message(draft, index, value),
-            "text" => has_content |= text(draft, index, Key::Text, value),
-            "finish_reason" => draft.finish_as(index, value),
+            "index" => index = value.as_u64(),
+            "delta" | "message" => message = Some(value),
+            "text" => text = Some(value),
+            "finish_reason" => finish = Some(value),
             _ => {}
         }
+    }
+    let index = index.unwrap_or(position);
+    draft.choice(index);
+    let mut has_content = text.is_some_and(|text| read_text(draft, index, text));
+    // The content of a whole answer does not matter to anybody who does not keep it.
+    if let Some(message) = message.filter(|_| !draft.is_complete || draft.captures()) {
+        has_content |= read_message(draft, index, message);
+    }
+    if let Some(reason) = finish {
+        draft.finish_as(index, reason);
     }
     has_content
 }
@@ -110,13 +120,12 @@ fn read_message(draft: &mut Draft, choice: u64, message: Value<'_>) -> bool {
     let mut has_reasoning = false;
     for (key, value) in message.members() {
         has_content |= match &*key {
-            "content" => text(draft, choice, Key::Text, value),
+            "content" | "refusal" => read_text(draft, choice, value),
             // Some say it twice, under both names.
             "reasoning_content" | "reasoning" if !has_reasoning => {
                 has_reasoning = reasoning(draft, choice, value);
                 has_reasoning
             }
-            "refusal" => text(draft, choice, Key::Text, value),
             "tool_calls" => tool_calls(draft, choice, value),
             "function_call" if value.is_filled() => {
                 tool_call(draft, choice, Key::Tool(0), None, value);
@@ -124,7 +133,7 @@ fn read_message(draft: &mut Draft, choice: u64, message: Value<'_>) -> bool {
             }
             "audio" => {
                 let transcript = value.get("transcript");
-                transcript.is_some_and(|it| text(draft, choice, Key::Text, it))
+                transcript.is_some_and(|it| read_text(draft, choice, it))
                     || value.get("data").is_some()
             }
             _ => false,
@@ -133,10 +142,10 @@ fn read_message(draft: &mut Draft, choice: u64, message: Value<'_>) -> bool {
     has_content
 }
 
-fn text(draft: &mut Draft, choice: u64, key: Key, value: Value<'_>) -> bool {
+fn read_text(draft: &mut Draft, choice: u64, value: Value<'_>) -> bool {
     if value.kind == Kind::Text && value.is_filled() {
         if draft.captures() {
-            draft.text(choice, key, &value.as_text().unwrap_or_default());
+            draft.text(choice, Key::Text, &value.as_text().unwrap_or_default());
         }
         return true;
     }
@@ -146,7 +155,7 @@ fn text(draft: &mut Draft, choice: u64, key: Key, value: Value<'_>) -> bool {
         has_content = true;
         let thinking = part.get("thinking");
         match (part.get("text").and_then(|text| text.as_text()), thinking) {
-            (Some(text), _) => draft.text(choice, key, &text),
+            (Some(text), _) => draft.text(choice, Key::Text, &text),
             (None, Some(thinking)) => {
                 let texts = thinking.elements().filter_map(|part| part.get("text")?.as_text());
                 texts.for_each(|text| draft.reasoning(choice, Key::Reasoning, &text));

@@ -149,4 +149,13 @@ proptest! {
         bytes.extend([b'"'; 40]);
         prop_assert_eq!(text::plain_len(&bytes), n);
     }
+
+    #[test]
+    fn of_arbitrary_bytes_the_first_special_one_is_found(
+        bytes in prop::collection::vec(0x1e_u8..0x24, 0..40)
+    ) {
+        let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+        let first = bytes.iter().position(is_special).unwrap_or(bytes.len());
+        prop_assert_eq!(text::plain_len(&bytes), first);
+    }
 }

@@ -6,21 +6,35 @@ use std::borrow::Cow;
 /// judged without a branch per byte, so that the compiler uses vectors.
 #[inline]
 pub fn plain_len(bytes: &[u8]) -> usize {
-    const BLOCK: usize = 16;
-    let mut at = 0;
-    for block in bytes.chunks_exact(BLOCK) {
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    for (n, block) in blocks.iter().enumerate() {
         if block.iter().fold(false, |any, &byte| any | is_special(byte)) {
-            break;
+            let (words, _) = block.as_chunks::<8>();
+            let first = first_special(words[0]);
+            return n * 16 + if first < 8 { first } else { 8 + first_special(words[1]) };
         }
-        at += BLOCK;
     }
-    let rest = &bytes[at..];
-    at + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len())
+    let within = rest.iter().position(|&byte| is_special(byte));
+    blocks.len() * 16 + within.unwrap_or(rest.len())
 }
 
 #[inline]
 fn is_special(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+/// Where the first special byte of a word is; 8 if there is none. A byte less than `n` borrows
+/// from its highest bit when `n` is taken away, and so does, falsely, the byte after one that
+/// did: but only the first one counts.
+#[inline]
+fn first_special(word: [u8; 8]) -> usize {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let word = u64::from_le_bytes(word);
+    let below = |word: u64, n: u64| word.wrapping_sub(EACH * n) & !word;
+    let quote = below(word ^ (EACH * u64::from(b'"')), 1);
+    let backslash = below(word ^ (EACH * u64::from(b'\\')), 1);
+    let special = (below(word, 0x20) | quote | backslash) & (EACH << 7);
+    special.trailing_zeros() as usize / 8
 }
 
 /// Length of the escape sequence that starts here, a pair of surrogates counting as one.
