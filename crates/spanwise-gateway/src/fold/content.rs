@@ -7,6 +7,11 @@ use serde_json::{Value as Json, json};
 use super::draft::{Room, ToolCall};
 use crate::json::{Kind, Value};
 
+/// An object of parts that exist already.
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 pub(super) fn text(text: &str) -> Json {
     json!({"type": "text", "content": text})
 }
@@ -16,20 +21,37 @@ pub(super) fn reasoning(text: &str) -> Json {
 }
 
 /// A call of a tool. Its arguments are JSON unless they were cut.
-pub(super) fn tool_call(id: Option<&str>, name: &str, arguments: &str) -> Json {
+pub(super) fn tool_call(id: Option<String>, name: String, arguments: &str) -> Json {
     let arguments = match arguments {
         "" => Json::Null,
         text => serde_json::from_str(text).unwrap_or_else(|_| Json::from(text)),
     };
-    json!({"type": "tool_call", "id": id, "name": name, "arguments": arguments})
+    call(id, Some(name), arguments)
 }
 
-fn tool_response(id: Option<&str>, response: Json) -> Json {
-    json!({"type": "tool_call_response", "id": id, "response": response})
+fn call(id: Option<String>, name: Option<String>, arguments: Json) -> Json {
+    object([
+        ("type", Json::from("tool_call")),
+        ("id", Json::from(id)),
+        ("name", Json::from(name.unwrap_or_default())),
+        ("arguments", arguments),
+    ])
+}
+
+fn tool_response(id: Option<String>, response: Json) -> Json {
+    let kind = Json::from("tool_call_response");
+    object([("type", kind), ("id", Json::from(id)), ("response", response)])
+}
+
+/// A message of whoever.
+pub(super) fn message(role: &str, parts: Vec<Json>) -> Json {
+    object([("role", Json::from(role)), ("parts", Json::Array(parts))])
 }
 
 pub(super) fn output_message(parts: Vec<Json>, finish_reason: &str) -> Json {
-    json!({"role": "assistant", "parts": parts, "finish_reason": finish_reason})
+    let mut message = message("assistant", parts);
+    message["finish_reason"] = Json::from(finish_reason);
+    message
 }
 
 /// Whether the arguments of a call are complete.
@@ -115,6 +137,7 @@ fn whole<'a>(value: Value<'a>, room: &mut Room) -> Option<Cow<'a, str>> {
 }
 
 /// Where the bytes of a medium are.
+#[derive(Clone, Copy)]
 enum Source<'a> {
     Bytes(Value<'a>),
     Uri(Value<'a>),
@@ -166,21 +189,18 @@ pub(super) fn chat_part(part: Value<'_>, room: &mut Room) -> Json {
 }
 
 /// A call of a tool as chat completions and Ollama write it.
-pub(super) fn chat_tool_call(call: Value<'_>, room: &mut Room) -> Json {
-    let function = call.get("function").or_else(|| call.get("custom")).unwrap_or(call);
-    let given = function.get("arguments").or_else(|| function.get("input"));
-    let arguments = arguments(given, room);
-    json!({
-        "type": "tool_call", "id": string(call, "id"),
-        "name": string(function, "name").unwrap_or_default(), "arguments": arguments,
-    })
+pub(super) fn chat_tool_call(given: Value<'_>, room: &mut Room) -> Json {
+    let function = given.get("function").or_else(|| given.get("custom")).unwrap_or(given);
+    let input = function.get("arguments").or_else(|| function.get("input"));
+    let arguments = arguments(input, room);
+    call(string(given, "id"), string(function, "name"), arguments)
 }
 
 /// The result of a tool.
 pub(super) fn chat_tool_result(message: Value<'_>, room: &mut Room) -> Json {
     let id = string(message, "tool_call_id");
     let response = arguments(message.get("content"), room);
-    tool_response(id.as_deref(), response)
+    tool_response(id, response)
 }
 
 /// A block of Anthropic's messages.
@@ -191,10 +211,7 @@ pub(super) fn messages_block(block: Value<'_>, room: &mut Room) -> Json {
         "thinking" => reasoning(&fitting(block, "thinking", room).unwrap_or_default()),
         "tool_use" | "server_tool_use" | "mcp_tool_use" => {
             let arguments = arguments(block.get("input"), room);
-            json!({
-                "type": "tool_call", "id": string(block, "id"),
-                "name": string(block, "name").unwrap_or_default(), "arguments": arguments,
-            })
+            call(string(block, "id"), string(block, "name"), arguments)
         }
         "tool_result" => {
             let content = block.get("content");
@@ -204,7 +221,7 @@ pub(super) fn messages_block(block: Value<'_>, room: &mut Room) -> Json {
                 }
                 content => arguments(content, room),
             };
-            tool_response(string(block, "tool_use_id").as_deref(), response)
+            tool_response(string(block, "tool_use_id"), response)
         }
         "image" | "document" => match messages_source(block) {
             Some((mime_type, source)) => media(&kind, mime_type.as_deref(), source, room),
@@ -263,14 +280,11 @@ pub(super) fn responses_item(item: Value<'_>, room: &mut Room) -> Vec<Json> {
         "function_call" | "custom_tool_call" => {
             let given = item.get("arguments").or_else(|| item.get("input"));
             let arguments = arguments(given, room);
-            vec![json!({
-                "type": "tool_call", "id": string(item, "call_id"),
-                "name": string(item, "name").unwrap_or_default(), "arguments": arguments,
-            })]
+            vec![call(string(item, "call_id"), string(item, "name"), arguments)]
         }
         "function_call_output" | "custom_tool_call_output" => {
             let response = arguments(item.get("output"), room);
-            vec![tool_response(string(item, "call_id").as_deref(), response)]
+            vec![tool_response(string(item, "call_id"), response)]
         }
         _ => vec![as_it_is(item, room)],
     }
@@ -283,17 +297,14 @@ pub(super) fn gemini_part(part: Value<'_>, room: &mut Room) -> Json {
         let is_thought = part.get("thought").and_then(|it| it.as_bool()) == Some(true);
         return if is_thought { reasoning(&content) } else { text(&content) };
     }
-    if let Some(call) = camel_or_snake("functionCall", "function_call") {
-        let arguments = arguments(call.get("args"), room);
-        return json!({
-            "type": "tool_call", "id": string(call, "id"),
-            "name": string(call, "name").unwrap_or_default(), "arguments": arguments,
-        });
+    if let Some(function) = camel_or_snake("functionCall", "function_call") {
+        let arguments = arguments(function.get("args"), room);
+        return call(string(function, "id"), string(function, "name"), arguments);
     }
     if let Some(result) = camel_or_snake("functionResponse", "function_response") {
         let id = string(result, "id").or_else(|| string(result, "name"));
         let response = arguments(result.get("response"), room);
-        return tool_response(id.as_deref(), response);
+        return tool_response(id, response);
     }
     let data = camel_or_snake("inlineData", "inline_data");
     let file = camel_or_snake("fileData", "file_data");
@@ -319,17 +330,14 @@ pub(super) fn converse_block(block: Value<'_>, room: &mut Room) -> Json {
         }
         "toolUse" => {
             let arguments = arguments(value.get("input"), room);
-            json!({
-                "type": "tool_call", "id": string(value, "toolUseId"),
-                "name": string(value, "name").unwrap_or_default(), "arguments": arguments,
-            })
+            call(string(value, "toolUseId"), string(value, "name"), arguments)
         }
         "toolResult" => {
             let response = match value.get("content") {
                 Some(content) => Json::Array(parts(content, room, converse_block)),
                 None => Json::Null,
             };
-            tool_response(string(value, "toolUseId").as_deref(), response)
+            tool_response(string(value, "toolUseId"), response)
         }
         "json" => as_it_is(value, room),
         modality @ ("image" | "document" | "video" | "audio") => {

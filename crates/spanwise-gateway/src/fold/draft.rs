@@ -308,7 +308,7 @@ impl Part {
         match self.body {
             Body::Text(text) => content::text(&text),
             Body::Reasoning(text) => content::reasoning(&text),
-            Body::Tool(call) => content::tool_call(call.id.as_deref(), &call.name, &call.arguments),
+            Body::Tool(call) => content::tool_call(call.id, call.name, &call.arguments),
             Body::Whole(part) => part,
         }
     }

@@ -1,7 +1,6 @@
 //! Gemini's `generateContent`, whose stream is a sequence of whole answers.
 
-use super::draft::Draft;
-use super::draft::set;
+use super::draft::{Draft, set};
 use super::usage::Count;
 use super::{FinishReason, ProviderError, Seen, content};
 use crate::json::Value;
@@ -79,19 +78,15 @@ fn read_candidate(draft: &mut Draft, position: u64, candidate: Value<'_>) -> boo
 
 /// Texts grow; whatever else there is comes whole.
 fn read_part(draft: &mut Draft, choice: u64, part: Value<'_>) -> bool {
-    let is_thought = part.get("thought").and_then(|it| it.as_bool()) == Some(true);
-    match part.get("text").and_then(|text| text.as_text()) {
-        Some(text) => {
-            if draft.captures() {
-                draft.at_end(choice, is_thought, &text);
-            }
-            !text.is_empty()
-        }
-        None => {
-            draft.parts(choice, |room| [content::gemini_part(part, room)]);
-            part.members().any(|(name, _)| name != "thoughtSignature")
-        }
+    let Some(text) = part.get("text").and_then(|text| text.as_text()) else {
+        draft.parts(choice, |room| [content::gemini_part(part, room)]);
+        return part.members().any(|(name, _)| name != "thoughtSignature");
+    };
+    if draft.captures() {
+        let is_thought = part.get("thought").and_then(|it| it.as_bool()) == Some(true);
+        draft.at_end(choice, is_thought, &text);
     }
+    !text.is_empty()
 }
 
 fn usage(draft: &mut Draft, usage: Value<'_>) {

@@ -79,17 +79,7 @@ fn usage(draft: &mut Draft, usage: Value<'_>) {
             "cache_read_input_tokens" => Count::CacheRead,
             "cache_creation_input_tokens" => Count::CacheWrite,
             "cache_creation" => {
-                for (key, value) in value.members() {
-                    match &*key {
-                        "ephemeral_5m_input_tokens" => {
-                            draft.counts.take(Count::CacheWrite5m, value)
-                        }
-                        "ephemeral_1h_input_tokens" => {
-                            draft.counts.take(Count::CacheWrite1h, value)
-                        }
-                        _ => {}
-                    }
-                }
+                value.members().for_each(|(key, value)| cache_creation(draft, &key, value));
                 continue;
             }
             "output_tokens_details" => {
@@ -105,6 +95,15 @@ fn usage(draft: &mut Draft, usage: Value<'_>) {
             _ => continue,
         };
         draft.counts.take(count, value);
+    }
+}
+
+/// What was written to a cache for how long.
+fn cache_creation(draft: &mut Draft, key: &str, tokens: Value<'_>) {
+    match key {
+        "ephemeral_5m_input_tokens" => draft.counts.take(Count::CacheWrite5m, tokens),
+        "ephemeral_1h_input_tokens" => draft.counts.take(Count::CacheWrite1h, tokens),
+        _ => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a request says, in the shape of OpenTelemetry's GenAI messages.
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::draft::Room;
 use super::{Capture, content};
@@ -85,12 +85,13 @@ fn texts(input: Value<'_>, room: &mut Room) -> Vec<Json> {
     let whole = input.as_text().into_iter();
     let texts = whole.chain(input.elements().filter_map(|element| element.as_text()));
     let parts: Vec<_> = texts.map(|text| content::text(room.fit(&text))).collect();
-    if parts.is_empty() { Vec::new() } else { vec![json!({"role": "user", "parts": parts})] }
+    if parts.is_empty() { Vec::new() } else { vec![content::message("user", parts)] }
 }
 
 fn message(dialect: Dialect, message: Value<'_>, room: &mut Room) -> Json {
     let text = |name: &str| message.get(name).and_then(|value| value.as_words());
     let role = text("role");
+    let name = text("name").filter(|_| dialect == Dialect::Chat);
     let parts = match dialect {
         Dialect::Responses => content::responses_item(message, room),
         Dialect::Gemini => list(message.get("parts"), room, content::gemini_part),
@@ -104,10 +105,11 @@ fn message(dialect: Dialect, message: Value<'_>, room: &mut Room) -> Json {
     let role = role.unwrap_or_else(|| default_role(&parts).into());
     // Gemini calls the assistant a model.
     let role = if role == "model" { "assistant".into() } else { role };
-    match text("name").filter(|_| dialect == Dialect::Chat) {
-        Some(name) => json!({"role": role, "name": name, "parts": parts}),
-        None => json!({"role": role, "parts": parts}),
+    let mut message = content::message(&role, parts);
+    if let Some(name) = name {
+        message["name"] = Json::from(name);
     }
+    message
 }
 
 fn list(

@@ -8,7 +8,9 @@ use crate::json::Value;
 
 /// Takes in an event.
 pub(super) fn event(draft: &mut Draft, event: Option<&str>, data: &str) -> Seen {
-    let is_delta = |kind: &str| kind.starts_with("response.") && kind.ends_with(".delta");
+    let is_delta = |kind: &str| {
+        kind.strip_prefix("response.").is_some_and(|rest| rest.strip_suffix(".delta").is_some())
+    };
     if event.is_some_and(is_delta) && !draft.captures() {
         return Seen::Content;
     }

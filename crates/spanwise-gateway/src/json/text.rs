@@ -19,6 +19,7 @@ pub fn plain_len(bytes: &[u8]) -> usize {
 }
 
 #[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "a branch would keep vectors away")]
 fn is_special(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }

@@ -24,7 +24,7 @@ fn exchanges() -> Option<Vec<Exchange>> {
     let mut exchanges = Vec::new();
     for entry in entries {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        exchanges.extend(text.split("\n- request:\n").flat_map(exchange));
+        exchanges.extend(text.split("\n- request:\n").filter_map(exchange));
     }
     Some(exchanges)
 }

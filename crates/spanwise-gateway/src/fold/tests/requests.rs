@@ -16,9 +16,12 @@ fn check(dialect: Dialect, body: &Json, messages: Json, system: Json, tools: Jso
     let content = content(dialect, &body.to_string(), 1 << 20);
     let json =
         |text: Option<String>| text.map_or(Json::Null, |text| serde_json::from_str(&text).unwrap());
-    assert_eq!(json(content.input_messages), messages);
-    assert_eq!(json(content.system_instructions), system);
-    assert_eq!(json(content.tool_definitions), tools);
+    let found = (
+        json(content.input_messages),
+        json(content.system_instructions),
+        json(content.tool_definitions),
+    );
+    assert_eq!(found, (messages, system, tools));
     assert!(!content.is_cut);
 }
 
