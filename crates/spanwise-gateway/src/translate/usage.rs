@@ -120,6 +120,18 @@ pub fn read_usage(dialect: Dialect, node: Option<&Node<'_>>) -> Usage {
     counts.usage(dialect)
 }
 
+/// Whether there is anything to tell. A usage object of OpenAI's has all its counts or is missing.
+pub fn is_told(dialect: Dialect, usage: &Usage) -> bool {
+    match dialect {
+        Dialect::Chat | Dialect::Embeddings | Dialect::Responses => {
+            usage.input.is_some() && usage.output.is_some()
+        }
+        Dialect::Messages | Dialect::Gemini | Dialect::Converse | Dialect::Ollama => {
+            usage.is_known()
+        }
+    }
+}
+
 /// Writes the fields of a usage object. A count that is not known is left out, except where a
 /// dialect's clients count on it.
 pub fn write_usage(dialect: Dialect, usage: &Usage, w: &mut Writer) {

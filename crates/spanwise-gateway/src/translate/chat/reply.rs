@@ -5,7 +5,7 @@ use crate::dialect::Dialect;
 use super::super::answer::{Answer, Choice, Finish};
 use super::super::conversation::{Part, Thought};
 use super::super::json::{Node, Text, Writer};
-use super::super::usage::{read_usage, write_usage};
+use super::super::usage::{is_told, read_usage, write_usage};
 use super::read::{read_calls, read_thoughts};
 use super::write::write_calls;
 
@@ -71,7 +71,7 @@ pub fn write_answer(answer: &Answer<'_>, created: u64) -> String {
                 });
             }
         });
-        if answer.usage.is_known() {
+        if is_told(Dialect::Chat, &answer.usage) {
             w.key("usage").object(|w| write_usage(Dialect::Chat, &answer.usage, w));
         }
     });

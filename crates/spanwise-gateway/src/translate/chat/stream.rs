@@ -8,7 +8,7 @@ use super::super::error::{error_body, read_error};
 use super::super::json::{self, Node, Text};
 use super::super::reply::Wants;
 use super::super::stream::{Block, CallDelta, Event, ReadFrames, Step, WriteFrames};
-use super::super::usage::{Counts, write_usage};
+use super::super::usage::{Counts, is_told, write_usage};
 use super::read::read_signature;
 use super::reply::{finish_word, read_finish, write_thought};
 use super::write::write_signature;
@@ -224,7 +224,7 @@ impl WriteFrames for Writer {
             Step::Close => self.close(out),
             Step::End { finish, usage } => {
                 self.delta(Some(finish), out, |_| {});
-                if self.wants.usage {
+                if self.wants.usage && is_told(Dialect::Chat, usage) {
                     let mut w = json::Writer::default();
                     w.object(|w| write_usage(Dialect::Chat, usage, w));
                     self.chunk("", &format!(",\"usage\":{}", w.finish()), out);

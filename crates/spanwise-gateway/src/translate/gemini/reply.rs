@@ -6,7 +6,7 @@ use super::super::Notes;
 use super::super::answer::{Answer, Choice, Finish};
 use super::super::conversation::Part;
 use super::super::json::{Node, Text, Writer};
-use super::super::usage::{read_usage, write_usage};
+use super::super::usage::{is_told, read_usage, write_usage};
 use super::read::{field, read_said};
 use super::write::write_call;
 
@@ -80,7 +80,7 @@ pub fn write_answer(answer: &Answer<'_>, notes: &mut Notes) -> String {
                 });
             }
         });
-        if answer.usage.is_known() {
+        if is_told(Dialect::Gemini, &answer.usage) {
             w.key("usageMetadata").object(|w| write_usage(Dialect::Gemini, &answer.usage, w));
         }
         w.maybe_text("modelVersion", answer.model.as_ref());

@@ -8,7 +8,7 @@ use super::super::conversation::{Arguments, Call, Part, Thought};
 use super::super::error::{error_body, read_error};
 use super::super::json::{self, Node, Text};
 use super::super::stream::{Block, CallDelta, Event, ReadFrames, Step, WriteFrames, whole_call};
-use super::super::usage::{Counts, write_usage};
+use super::super::usage::{Counts, is_told, write_usage};
 use super::read::{field, read_said};
 use super::reply::{finish_word, read_finish, write_said};
 
@@ -109,7 +109,7 @@ impl WriteFrames for Writer {
                 w.key("candidates").array(|w| {
                     write_candidate(&Part::Text(Text::default()), Some(finish), w);
                 });
-                if usage.is_known() {
+                if is_told(Dialect::Gemini, usage) {
                     w.key("usageMetadata").object(|w| write_usage(Dialect::Gemini, usage, w));
                 }
             }),

@@ -7,7 +7,7 @@ use super::super::conversation::{Part, Thought, made_id};
 use super::super::error::ErrorKind;
 use super::super::json::{Node, Text, Writer};
 use super::super::reply::Wants;
-use super::super::usage::{read_usage, write_usage};
+use super::super::usage::{is_told, read_usage, write_usage};
 use super::FOREIGN;
 use super::read::read_said;
 
@@ -64,13 +64,8 @@ pub fn write_answer(answer: &Answer<'_>, wants: &Wants, created: u64) -> String 
         write_item(part, &item_id(part_prefix(part), &id, items.len()), &mut w);
         items.push(w.finish());
     }
-    let head = Head {
-        id: &id,
-        model: answer.model.as_ref(),
-        created,
-        wants,
-        usage: Some(&answer.usage).filter(|usage| usage.is_known()),
-    };
+    let head =
+        Head { id: &id, model: answer.model.as_ref(), created, wants, usage: Some(&answer.usage) };
     let mut w = Writer::with_capacity(1024);
     w.object(|w| head.write(status(&choice.finish), None, &items, w));
     w.finish()
@@ -126,7 +121,7 @@ impl Head<'_> {
         w.maybe_text("model", self.model);
         w.key("output").array(|w| items.iter().for_each(|item| w.raw(item)));
         self.write_echo(w);
-        match self.usage {
+        match self.usage.filter(|usage| is_told(Dialect::Responses, usage)) {
             Some(usage) => w.key("usage").object(|w| write_usage(Dialect::Responses, usage, w)),
             None => w.key("usage").null(),
         }

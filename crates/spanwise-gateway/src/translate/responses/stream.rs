@@ -212,7 +212,7 @@ impl Writer {
                     model: Some(&this.model),
                     created: this.created,
                     wants: &this.wants,
-                    usage: usage.filter(|usage| usage.is_known()),
+                    usage,
                 };
                 head.write(status, error, &this.items, w);
             });
