@@ -254,8 +254,13 @@ impl<'a> Conversation<'a> {
     /// Refuses or notes what a dialect has no place for.
     pub fn leave_out(&self, lacks: &Lacks, notes: &mut Notes) -> Result<(), Untranslatable> {
         let sampling = &self.sampling;
-        if lacks.choices && sampling.n.is_some_and(|n| n > 1) {
+        let is_many = sampling.n.is_some_and(|n| n > 1);
+        if is_many && lacks.choices {
             return Err(Untranslatable::refused("n", "the target gives one answer only"));
+        }
+        if is_many && self.stream {
+            let why = "several answers in one stream are not translated";
+            return Err(Untranslatable::refused("n", why));
         }
         if lacks.stop && !sampling.stop.is_empty() {
             return Err(Untranslatable::refused("stop", "the target has no stop sequences"));

@@ -176,30 +176,28 @@ impl<'a> Parser<'a> {
 
     fn key(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let from = self.at + 1;
-        self.string()?;
-        Ok(Text::from_escaped(&self.text[from..self.at - 1]).into_plain())
+        let has_escapes = self.string()?;
+        let key = &self.text[from..self.at - 1];
+        Ok(if has_escapes { Text::from_escaped(key).into_plain() } else { Cow::Borrowed(key) })
     }
 
-    fn string(&mut self) -> Result<(), Malformed> {
-        self.at += 1;
+    /// Walks over a string; answers whether anything in it is escaped.
+    fn string(&mut self) -> Result<bool, Malformed> {
         let bytes = self.text.as_bytes();
+        let mut has_escapes = false;
+        self.at += 1;
         loop {
-            let Some(length) = memchr::memchr2(b'"', b'\\', &bytes[self.at..]) else {
-                self.at = bytes.len();
-                return self.fail("ends inside a string");
-            };
-            // The least of all rather than the first that is too small, so that the compiler does
-            // many bytes at a time.
-            let run = &bytes[self.at..self.at + length];
-            if run.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20 {
-                return self.fail("has a control character in a string");
+            self.at += plain_length(&bytes[self.at..]);
+            match bytes.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(has_escapes);
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return self.fail("has a control character in a string"),
+                None => return self.fail("ends inside a string"),
             }
-            self.at += length;
-            if bytes[self.at] == b'"' {
-                self.at += 1;
-                return Ok(());
-            }
-            self.escape()?;
+            has_escapes = true;
         }
     }
 
@@ -219,4 +217,25 @@ impl<'a> Parser<'a> {
         self.at += length;
         Ok(())
     }
+}
+
+/// How many bytes at the start stand for themselves. Most strings are short, so the first bytes
+/// are looked at one by one; of the long ones many bytes are looked at at once.
+fn plain_length(bytes: &[u8]) -> usize {
+    const SHORT: usize = 24;
+    const BLOCK: usize = 32;
+    let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    let short = &bytes[..bytes.len().min(SHORT)];
+    if let Some(length) = short.iter().position(is_special) {
+        return length;
+    }
+    let mut at = short.len();
+    for block in bytes[at..].chunks_exact(BLOCK) {
+        if block.iter().filter(|byte| is_special(byte)).count() > 0 {
+            break;
+        }
+        at += BLOCK;
+    }
+    let rest = &bytes[at..];
+    at + rest.iter().position(is_special).unwrap_or(rest.len())
 }

@@ -98,6 +98,12 @@ fn what_is_wrong_is_named_with_its_place() {
         (b"\"\\x\"", "has an escape that JSON does not know", 1),
         (b"01", "has a number that starts with a zero", 2),
         (b"\xff", "is not UTF-8", 0),
+        (
+            b"\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz\n\"",
+            "has a control character in a string",
+            53,
+        ),
+        (b"\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "ends inside a string", 53),
         (b"", "ends too early", 0),
         (b"1 2", "has more after its end", 2),
         (b"\xef\xbb\xbf{}", "has something that is no JSON value", 0),

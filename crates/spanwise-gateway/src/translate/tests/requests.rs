@@ -213,6 +213,7 @@ fn what_would_change_the_meaning_is_refused() {
     let hi = r#""messages":[{"role":"user","content":"hi"}]"#;
     for (from, to, body, what) in [
         (Dialect::Chat, Dialect::Messages, format!(r#"{{{hi},"n":2}}"#), "n"),
+        (Dialect::Chat, Dialect::Gemini, format!(r#"{{{hi},"n":2,"stream":true}}"#), "n"),
         (Dialect::Chat, Dialect::Messages, format!(r#"{{{hi},"logprobs":true}}"#), "logprobs"),
         (Dialect::Chat, Dialect::Messages, format!(r#"{{{hi},"functions":[]}}"#), "functions"),
         (Dialect::Chat, Dialect::Messages, format!(r#"{{{hi},"modalities":["text","audio"]}}"#), "modalities"),
