@@ -105,7 +105,7 @@ def test_a_streamed_answer_is_whole(server: Server, ids: dict[str, str]) -> None
 def test_embeddings_and_errors_are_told_apart(server: Server, ids: dict[str, str]) -> None:
     [embedding] = calls(server, ids["embeddings"])
     assert embedding["llm"]["operation"] == "embedding"
-    assert embedding["llm"]["usage"]["input"] == 8
+    assert embedding["llm"]["usage"]["input"] == 4
 
     [failed] = calls(server, ids["error"])
     assert failed["status"]["code"] == "error"

@@ -6,10 +6,11 @@ Needs a running Spanwise (`make run`) and `pip install "spanwise[anthropic]" ant
 mock that answers offline; with ANTHROPIC_API_KEY set, Anthropic's own answers.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import anthropic
@@ -45,7 +46,7 @@ async def summarize(topic: str) -> str:
 
 
 @task
-async def answer(system: str, text: str) -> AsyncIterator[str]:
+async def answer(system: str, text: str) -> AsyncGenerator[str, None]:
     """Pieces of an answer as they come. The span lasts as long as they are read."""
     client = anthropic.AsyncAnthropic()
     asked: list[Any] = [{"role": "user", "content": text}]

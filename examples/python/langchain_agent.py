@@ -42,7 +42,7 @@ def script(request: Request) -> Reply | str:
     return f"{draft} Pack a coat: there may be snow at Finse." if "coat" in request.question else draft
 
 
-class State(TypedDict, total=False):
+class State(TypedDict):
     question: str
     draft: str
     remark: str
@@ -69,12 +69,12 @@ def make_graph() -> Any:
         name="planner",
     )
 
-    def plan(state: State) -> State:
+    def plan(state: State) -> dict[str, Any]:
         asked = state["question"] + (f" (and pack a coat? {state['remark']})" if state.get("remark") else "")
         answered = planner.invoke({"messages": [{"role": "user", "content": asked}]})
         return {"draft": answered["messages"][-1].content}
 
-    def check(state: State) -> State:
+    def check(state: State) -> dict[str, Any]:
         judge = ChatOpenAI(model="gpt-4o-mini", temperature=0)
         asked = [("system", "Check the plan. Answer ok, or what is missing."), ("user", state["draft"])]
         return {"remark": judge.invoke(asked).content}

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind
 
 from conftest import Sink, attributes, run_program
+from mock_model import MockModel
 from spanwise import Spanwise, task, workflow
 from spanwise._instrument import KeepFromProviders, is_provider
 from spanwise.tracing import set_span_context
@@ -23,49 +20,11 @@ openai = pytest.importorskip("openai")
 pytest.importorskip("openinference.instrumentation.openai")
 pytest.importorskip("opentelemetry.instrumentation.httpx")
 
-ANSWER = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "gpt-4o-2024-08-06",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "rain"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 13},
-}
-
-
-class Model:
-    """A model's HTTP API, and what it was sent."""
-
-    def __init__(self) -> None:
-        requests: list[dict[str, str]] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                requests.append({name.lower(): value for name, value in self.headers.items()})
-                body = json.dumps(ANSWER).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None: ...
-
-        self.requests = requests
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
 
 @pytest.fixture
-def model() -> Iterator[Model]:
-    made = Model()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    made.thread.join()
+def model() -> Iterator[MockModel]:
+    with MockModel(lambda request: "rain") as made:
+        yield made
 
 
 @pytest.fixture
@@ -75,10 +34,10 @@ def sink() -> Iterator[Sink]:
         yield made
 
 
-def test_a_models_call_is_below_the_workflow(model: Model, sink: Sink) -> None:
+def test_a_models_call_is_below_the_workflow(model: MockModel, sink: Sink) -> None:
     @workflow
     def chat(question: str) -> str:
-        with openai.OpenAI(base_url=model.url, api_key="k") as client:
+        with openai.OpenAI(base_url=model.openai_url, api_key="k") as client:
             answer = client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": question}])
         return answer.choices[0].message.content
 
@@ -90,12 +49,12 @@ def test_a_models_call_is_below_the_workflow(model: Model, sink: Sink) -> None:
     call = next(span for span in spans.values() if attributes(span).get("openinference.span.kind") == "LLM")
     assert call.parent_span_id == root.span_id
     recorded = attributes(call)
-    assert recorded["llm.token_count.total"] == 13
+    assert recorded["llm.token_count.total"] == sum((model.served[0].input_tokens, model.served[0].output_tokens))
     assert recorded["llm.input_messages.0.message.content"] == "What is the weather?"
     assert recorded["llm.output_messages.0.message.content"] == "rain"
     # The HTTP library that the client brings is instrumented too, and tells the server who calls.
     request = next(span for span in spans.values() if span.parent_span_id == call.span_id)
-    assert model.requests[0]["traceparent"].split("-")[1:3] == [request.trace_id.hex(), request.span_id.hex()]
+    assert model.served[0].headers["traceparent"].split("-")[1:3] == [request.trace_id.hex(), request.span_id.hex()]
 
 
 def test_context_is_kept_from_providers_and_given_to_everybody_else(sink: Sink) -> None:

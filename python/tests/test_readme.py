@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from conftest import Sink
+from mock_model import MockModel
 from spanwise import Spanwise
-from test_instrument import Model
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def test_the_readmes_example_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, sink = Model(), Sink()
-    monkeypatch.setenv("OPENAI_BASE_URL", model.url)
+    model, sink = MockModel(lambda request: "rain"), Sink()
+    monkeypatch.setenv("OPENAI_BASE_URL", model.openai_url)
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     # The first to start decides where spans go; the example's own call returns the same instance.
@@ -32,5 +32,4 @@ def test_the_readmes_example_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     root = spans["workflow.customer_chat"]
     assert spans["tool.order_status"].parent_span_id == root.span_id
     assert spans["ChatCompletion"].parent_span_id == root.span_id
-    model.server.shutdown()
-    model.server.server_close()
+    model.close()

@@ -32,6 +32,7 @@ class Served:
     model: str
     input_tokens: int
     output_tokens: int
+    headers: dict[str, str]
 
 
 class MockModel:
@@ -99,7 +100,7 @@ class Conversation(BaseHTTPRequestHandler):
     def embed(self, raw: dict[str, Any]) -> None:
         texts = raw["input"] if isinstance(raw["input"], list) else [raw["input"]]
         tokens = sum(tokens_in(str(text)) for text in texts)
-        self.mock.served.append(Served(raw["model"], tokens, 0))
+        self.serve(raw["model"], (tokens, 0))
         self.send_json(200, openai_wire.embeddings(raw, texts, tokens))
 
     def converse(self, raw: dict[str, Any], wire: Any) -> None:
@@ -109,28 +110,36 @@ class Conversation(BaseHTTPRequestHandler):
         if reply.status != 200:
             self.send_json(reply.status, wire.error(reply))
             return
-        self.mock.served.append(Served(request.model, request.input_tokens, reply.output_tokens))
+        used = reply.used(request)
+        self.serve(request.model, used)
         if request.stream:
             self.send_events(wire.events(request, reply))
         else:
-            time.sleep(self.mock.seconds_per_token * reply.output_tokens)
+            time.sleep(self.mock.seconds_per_token * used[1])
             self.send_json(200, wire.answer(request, reply))
+
+    def serve(self, model: str, used: tuple[int, int]) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.mock.served.append(Served(model, *used, headers))
 
     def send_json(self, status: int, body: dict[str, Any]) -> None:
         encoded = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.begin(status, "application/json")
         self.send_header("content-length", str(len(encoded)))
         self.end_headers()
         self.wfile.write(encoded)
 
+    def begin(self, status: int, content_type: str) -> None:
+        """Begins an answer, the only one of this connection: so none is left open."""
+        self.close_connection = True
+        self.send_response(status)
+        self.send_header("connection", "close")
+        self.send_header("content-type", content_type)
+
     def send_events(self, events: Iterator[str]) -> None:
         """Sends server-sent events one by one, as a model does while it thinks."""
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("connection", "close")
+        self.begin(200, "text/event-stream")
         self.end_headers()
-        self.close_connection = True
         for event in events:
             time.sleep(self.mock.seconds_per_token)
             try:

@@ -25,13 +25,16 @@ def read(raw: dict[str, Any]) -> Request:
 
 
 def answer(request: Request, reply: Reply) -> dict[str, Any]:
-    usage = {"input_tokens": request.input_tokens, "output_tokens": reply.output_tokens}
-    return {**head(request), "content": blocks(reply), "stop_reason": stop_reason(reply), "usage": usage}
+    asked, said = reply.used(request)
+    usage = {"input_tokens": asked, "output_tokens": said}
+    return {**head(request, reply), "content": blocks(reply), "stop_reason": stop_reason(reply), "usage": usage}
 
 
 def events(request: Request, reply: Reply) -> Iterator[str]:
-    usage = {"input_tokens": request.input_tokens, "output_tokens": 1}
-    yield event("message_start", message={**head(request), "usage": usage})
+    asked, said = reply.used(request)
+    # How much it will say, it does not know yet.
+    usage = {"input_tokens": asked, "output_tokens": 1}
+    yield event("message_start", message={**head(request, reply), "usage": usage})
     for index, block in enumerate(blocks(reply)):
         if block["type"] == "text":
             yield event("content_block_start", index=index, content_block={"type": "text", "text": ""})
@@ -43,16 +46,16 @@ def events(request: Request, reply: Reply) -> Iterator[str]:
             yield event("content_block_delta", index=index, delta=delta)
         yield event("content_block_stop", index=index)
     delta = {"stop_reason": stop_reason(reply), "stop_sequence": None}
-    yield event("message_delta", delta=delta, usage={"output_tokens": reply.output_tokens})
+    yield event("message_delta", delta=delta, usage={"output_tokens": said})
     yield event("message_stop")
 
 
-def head(request: Request) -> dict[str, Any]:
+def head(request: Request, reply: Reply) -> dict[str, Any]:
     return {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
-        "model": request.model,
+        "model": reply.model or request.model,
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,

@@ -61,15 +61,22 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answers. With another `status` than 200 the text is the error's message."""
+    """What a model answers. With another `status` than 200 the text is the error's message.
+
+    `model` is who answers, if that is not who was asked; `usage` are input and output tokens, counted
+    by letters if not given.
+    """
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
     status: int = 200
+    model: str = ""
+    usage: tuple[int, int] | None = None
 
-    @property
-    def output_tokens(self) -> int:
-        return sum(tokens_in(json.dumps(call.arguments)) for call in self.calls) + tokens_in(self.text)
+    def used(self, request: Request) -> tuple[int, int]:
+        """Input and output tokens."""
+        said = sum(tokens_in(json.dumps(call.arguments)) for call in self.calls) + tokens_in(self.text)
+        return self.usage or (request.input_tokens, said)
 
     @property
     def words(self) -> list[str]:

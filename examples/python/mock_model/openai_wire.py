@@ -17,9 +17,13 @@ FAILURES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 
 def read_chat(raw: dict[str, Any]) -> Request:
-    messages = [Message(ROLES.get(one["role"], one["role"]), text_of(one.get("content"))) for one in raw["messages"]]
+    messages = [Message(role_of(one), text_of(one.get("content"))) for one in raw["messages"]]
     tools = [tool["function"]["name"] for tool in raw.get("tools") or []]
     return Request(raw["model"], messages, tools, bool(raw.get("stream")), raw)
+
+
+def role_of(message: dict[str, Any]) -> str:
+    return ROLES.get(message["role"]) or message["role"]
 
 
 def answer_chat(request: Request, reply: Reply) -> dict[str, Any]:
@@ -27,11 +31,11 @@ def answer_chat(request: Request, reply: Reply) -> dict[str, Any]:
     if reply.calls:
         message["tool_calls"] = [chat_call(call) for call in reply.calls]
     choice = {"index": 0, "message": message, "finish_reason": finish_reason(reply)}
-    return {**chat_head(request, "chat.completion"), "choices": [choice], "usage": chat_usage(request, reply)}
+    return {**chat_head(request, reply, "chat.completion"), "choices": [choice], "usage": chat_usage(request, reply)}
 
 
 def chat_events(request: Request, reply: Reply) -> Iterator[str]:
-    head = chat_head(request, "chat.completion.chunk")
+    head = chat_head(request, reply, "chat.completion.chunk")
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}, *({"content": word} for word in reply.words)]
     deltas += [{"tool_calls": [{"index": at, **chat_call(call)}]} for at, call in enumerate(reply.calls)]
     for delta in deltas:
@@ -42,8 +46,8 @@ def chat_events(request: Request, reply: Reply) -> Iterator[str]:
     yield "data: [DONE]\n\n"
 
 
-def chat_head(request: Request, kind: str) -> dict[str, Any]:
-    return {"id": "chatcmpl-1", "object": kind, "created": CREATED, "model": request.model}
+def chat_head(request: Request, reply: Reply, kind: str) -> dict[str, Any]:
+    return {"id": "chatcmpl-1", "object": kind, "created": CREATED, "model": reply.model or request.model}
 
 
 def chat_call(call: ToolCall) -> dict[str, Any]:
@@ -55,7 +59,7 @@ def chat_call(call: ToolCall) -> dict[str, Any]:
 
 
 def chat_usage(request: Request, reply: Reply) -> dict[str, Any]:
-    asked, said = request.input_tokens, reply.output_tokens
+    asked, said = reply.used(request)
     return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
 
 
@@ -71,22 +75,22 @@ def read_responses(raw: dict[str, Any]) -> Request:
         if item.get("type") == "function_call_output":
             messages.append(Message("tool", text_of(item["output"])))
         elif "role" in item:
-            messages.append(Message(ROLES.get(item["role"], item["role"]), text_of(item["content"])))
+            messages.append(Message(role_of(item), text_of(item["content"])))
     tools = [tool["name"] for tool in raw.get("tools") or [] if "name" in tool]
     return Request(raw["model"], messages, tools, bool(raw.get("stream")), raw)
 
 
 def answer_responses(request: Request, reply: Reply) -> dict[str, Any]:
-    return {**response_head(request), "status": "completed", **response_body(request, reply)}
+    return {**response_head(request, reply), "status": "completed", **response_body(request, reply)}
 
 
-def response_head(request: Request) -> dict[str, Any]:
+def response_head(request: Request, reply: Reply) -> dict[str, Any]:
     return {
         "id": "resp_1",
         "object": "response",
         "created_at": CREATED,
         "status": "in_progress",
-        "model": request.model,
+        "model": reply.model or request.model,
         "output": [],
         "error": None,
         "incomplete_details": None,
@@ -101,7 +105,7 @@ def response_head(request: Request) -> dict[str, Any]:
 
 
 def response_body(request: Request, reply: Reply) -> dict[str, Any]:
-    asked, said = request.input_tokens, reply.output_tokens
+    asked, said = reply.used(request)
     usage = {
         "input_tokens": asked,
         "input_tokens_details": {"cached_tokens": 0},
@@ -132,7 +136,7 @@ def response_items(reply: Reply) -> list[dict[str, Any]]:
 
 
 def responses_events(request: Request, reply: Reply) -> Iterator[str]:
-    head, number = response_head(request), 0
+    head, number = response_head(request, reply), 0
 
     def event(kind: str, **fields: Any) -> str:
         nonlocal number
