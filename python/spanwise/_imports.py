@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 import threading
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from typing import Any
+
+logger = logging.getLogger("spanwise.tracing")
 
 
 class Due(threading.local):
@@ -54,17 +57,22 @@ class AfterImport:
         if callback is None:
             return None
         spec = importlib.util.find_spec(name)
-        loader: Any = spec and spec.loader
-        if loader is None:
+        if spec is None:
             # A module that is not there may be there later.
             self.waiting[name] = callback
-            return spec
-        execute = loader.exec_module
+        else:
+            self.call_after_execution(spec.loader, callback)
+        return spec
+
+    def call_after_execution(self, loader: Any, callback: Callable[[], object]) -> None:
+        execute = getattr(loader, "exec_module", None)
 
         def execute_and_call(module: Any) -> None:
             del loader.exec_module
-            execute(module)
+            execute(module)  # pyright: ignore[reportOptionalCall]
             self.due.run(callback)
 
-        loader.exec_module = execute_and_call
-        return spec
+        try:
+            loader.exec_module = execute_and_call
+        except (AttributeError, TypeError):
+            logger.debug("the loader %r tells nobody what it loads", loader)

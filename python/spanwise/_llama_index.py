@@ -6,10 +6,14 @@ Its instrumentation has it end when the stream is handed out, before the model w
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
 from spanwise._changes import Changes
+
+# After this long without a piece, its instrumentation takes a stream for abandoned.
+ABANDONED_SECONDS = 60
 
 
 def amend(instrumentor: Any, changes: Changes) -> None:
@@ -23,7 +27,8 @@ def ending(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def end(span: Any, *args: Any, **kwargs: Any) -> Any:
         if span.waiting_for_streaming:
-            span._end_time = int(span._last_updated_at * 1e9)
+            now, last = time.time(), span._last_updated_at
+            span._end_time = int(1e9 * (now if now - last < ABANDONED_SECONDS else last))
         return original(span, *args, **kwargs)
 
     return end
