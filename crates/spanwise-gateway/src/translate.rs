@@ -156,12 +156,18 @@ impl Untranslatable {
         Untranslatable { what: what.to_owned().into(), why: why.into(), kind }
     }
 
-    /// The field's name is the client's own, so it is cut to a length fit for an error message.
     fn unknown(path: &str, name: &str) -> Self {
-        let name: String = name.chars().take(64).collect();
-        Untranslatable::refused(format!("{path}{name}"), "is not known to the translation")
+        Untranslatable::refused(field_path(path, name), "is not known to the translation")
     }
 }
+
+/// The path of a field whose name is the client's own, cut to a length fit for a message.
+fn field_path(path: &str, name: &str) -> String {
+    path.chars().chain(name.chars().take(64)).collect()
+}
+
+/// How much is listed of what is left out. A hostile request could have millions of odd fields.
+const MOST_DROPPED: usize = 32;
 
 /// Collects what is left out on the way.
 #[derive(Debug, Default)]
@@ -170,12 +176,20 @@ struct Notes {
 }
 
 impl Notes {
-    /// Lists something once, however often it occurs.
+    /// Lists something once, however often it occurs, and no more than a reader takes in.
     fn drop(&mut self, what: impl Into<Cow<'static, str>>, why: &'static str) {
+        if self.dropped.len() == MOST_DROPPED {
+            return;
+        }
         let dropped = Dropped { what: what.into(), why };
         if !self.dropped.contains(&dropped) {
             self.dropped.push(dropped);
         }
+    }
+
+    /// Lists a field whose name is the client's own.
+    fn drop_field(&mut self, path: &str, name: &str, why: &'static str) {
+        self.drop(field_path(path, name), why);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The request that stands between all dialects: what a client says to a model.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::json::{Node, Text, compact, parse};
 use super::{Notes, Untranslatable};
@@ -248,7 +249,8 @@ impl<'a> Conversation<'a> {
 
     /// Keeps only the tools with these names.
     pub fn allow_only(&mut self, names: &[Text<'_>]) {
-        self.tools.retain(|tool| names.iter().any(|name| *name.plain() == *tool.name.plain()));
+        let names: HashSet<_> = names.iter().map(Text::plain).collect();
+        self.tools.retain(|tool| names.contains(&tool.name.plain()));
     }
 
     /// Refuses or notes what a dialect has no place for.
@@ -307,6 +309,9 @@ pub struct Lacks {
 }
 
 fn link_result<'a>(result: &mut ToolResult<'a>, calls: &mut [(Text<'a>, Text<'a>, bool)]) {
+    // Results follow their calls closely; a long history need not be searched for each.
+    let recent = calls.len().saturating_sub(MOST_PARALLEL);
+    let calls = &mut calls[recent..];
     let call = if result.id.is_empty() {
         let open = calls.iter().position(|(_, name, done)| {
             !done && (result.name.is_empty() || *name.plain() == *result.name.plain())
@@ -516,6 +521,9 @@ pub fn plain_id<'b>(id: &'b Text<'_>, longest: usize) -> Text<'b> {
         made_id(&[id.escaped()], 0)
     }
 }
+
+/// More calls than any model makes at once.
+const MOST_PARALLEL: usize = 1024;
 
 const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 

@@ -2,6 +2,7 @@ use super::*;
 
 pub(super) mod frames;
 mod golden;
+mod hostile;
 mod replies;
 mod requests;
 

@@ -157,7 +157,7 @@ fn read_tool<'a>(value: &Node<'a>, notes: &mut Notes) -> Result<Tool<'a>, Untran
         .ok_or_else(|| Untranslatable::malformed("tools[].function", "is missing"))?;
     for (key, _) in function.fields() {
         if !matches!(key, "name" | "description" | "parameters" | "strict") {
-            notes.drop(format!("tools[].function.{key}"), "is not known to the translation");
+            notes.drop_field("tools[].function.", key, "is not known to the translation");
         }
     }
     Ok(Tool {
@@ -253,7 +253,7 @@ fn read_messages<'a>(
                 "name" if is_tool => {}
                 // Answers that clients send back as they came have these, mostly empty.
                 "annotations" if value.as_array().is_some_and(<[_]>::is_empty) => {}
-                _ => notes.drop(format!("messages[].{key}"), "is not known to the translation"),
+                _ => notes.drop_field("messages[].", key, "is not known to the translation"),
             }
         }
     }

@@ -64,7 +64,7 @@ fn read_tool<'a>(value: &Node<'a>, notes: &mut Notes) -> Result<Tool<'a>, Untran
         match key {
             "type" | "name" | "description" | "input_schema" | "strict" => {}
             "defer_loading" if value.as_bool() == Some(false) => {}
-            _ => notes.drop(format!("tools[].{key}"), "is known to Anthropic only"),
+            _ => notes.drop_field("tools[].", key, "is known to Anthropic only"),
         }
     }
     Ok(Tool {

@@ -79,7 +79,7 @@ fn read_options<'a>(
             "presence_penalty" => sampling.presence_penalty = number(key, value)?,
             "frequency_penalty" => sampling.frequency_penalty = number(key, value)?,
             "stop" => sampling.stop = texts(key, value)?,
-            _ => notes.drop(format!("options.{key}"), "is known to Ollama only"),
+            _ => notes.drop_field("options.", key, "is known to Ollama only"),
         }
     }
     Ok(())
@@ -113,7 +113,7 @@ fn read_message<'a>(
                 | "thinking"
         );
         if !is_known {
-            notes.drop(format!("messages[].{key}"), "is not known to the translation");
+            notes.drop_field("messages[].", key, "is not known to the translation");
         }
     }
     let role = message.text("role").unwrap_or_default();

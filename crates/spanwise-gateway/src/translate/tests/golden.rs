@@ -15,7 +15,7 @@ fn path(kind: &str, name: &str) -> PathBuf {
     PathBuf::from(root).join(kind).join(name)
 }
 
-fn read(kind: &str, name: &str) -> String {
+pub(super) fn read(kind: &str, name: &str) -> String {
     let path = path(kind, name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
