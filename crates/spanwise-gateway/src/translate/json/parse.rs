@@ -233,8 +233,8 @@ fn plain_length(bytes: &[u8]) -> usize {
         word.copy_from_slice(chunk);
         let word = u64::from_le_bytes(word);
         let special = is_below(word, 0x20)
-            | is_below(word ^ ONES * u64::from(b'"'), 1)
-            | is_below(word ^ ONES * u64::from(b'\\'), 1);
+            | is_below(word ^ (ONES * u64::from(b'"')), 1)
+            | is_below(word ^ (ONES * u64::from(b'\\')), 1);
         if special != 0 {
             return at + special.trailing_zeros() as usize / 8;
         }
