@@ -16,6 +16,7 @@ mod chat;
 mod conversation;
 mod converse;
 mod error;
+mod fields;
 mod gemini;
 mod json;
 mod messages;
@@ -122,6 +123,16 @@ pub fn path(dialect: Dialect, model: &str, stream: bool) -> Option<String> {
         (Dialect::Converse, false) => Some(format!("/model/{}/converse", in_path(model))),
         (Dialect::Converse, true) => Some(format!("/model/{}/converse-stream", in_path(model))),
         _ => None,
+    }
+}
+
+/// The content type of an answer in this dialect.
+pub fn content_type(dialect: Dialect, stream: bool) -> &'static str {
+    match dialect {
+        _ if !stream => "application/json",
+        Dialect::Converse => "application/vnd.amazon.eventstream",
+        Dialect::Ollama => "application/x-ndjson",
+        _ => "text/event-stream",
     }
 }
 

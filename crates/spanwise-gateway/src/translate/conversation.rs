@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::json::{Node, Text, compact, parse};
+use super::json::{Text, compact, parse};
 use super::{Notes, Untranslatable};
 
 /// One request, in a form that every dialect can be read into and written from.
@@ -530,46 +530,4 @@ const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 /// FNV-1a: no protection against anything, but the same on every machine and for ever.
 fn fnv(start: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
-}
-
-/// A number in a field of a request, as it was written.
-pub fn number<'a>(name: &str, node: &Node<'a>) -> Result<Option<&'a str>, Untranslatable> {
-    if node.is_null() {
-        return Ok(None);
-    }
-    node.as_number().map(Some).ok_or_else(|| Untranslatable::malformed(name, "is not a number"))
-}
-
-/// A count in a field of a request.
-pub fn count(name: &str, node: &Node<'_>) -> Result<Option<u64>, Untranslatable> {
-    if node.is_null() {
-        return Ok(None);
-    }
-    node.as_u64().map(Some).ok_or_else(|| Untranslatable::malformed(name, "is not a whole number"))
-}
-
-/// A flag in a field of a request.
-pub fn flag(name: &str, node: &Node<'_>) -> Result<Option<bool>, Untranslatable> {
-    if node.is_null() {
-        return Ok(None);
-    }
-    node.as_bool().map(Some).ok_or_else(|| Untranslatable::malformed(name, "is not true or false"))
-}
-
-/// A text in a field of a request.
-pub fn text<'a>(name: &str, node: &Node<'a>) -> Result<Text<'a>, Untranslatable> {
-    node.as_text().ok_or_else(|| Untranslatable::malformed(name, "is not a text"))
-}
-
-/// One text or a list of texts in a field of a request.
-pub fn texts<'a>(name: &str, node: &Node<'a>) -> Result<Vec<Text<'a>>, Untranslatable> {
-    match node.as_array() {
-        Some(elements) => elements.iter().map(|element| text(name, element)).collect(),
-        None => text(name, node).map(|one| vec![one]),
-    }
-}
-
-/// The elements of a list in a field of a request.
-pub fn list<'n, 'a>(name: &str, node: &'n Node<'a>) -> Result<&'n [Node<'a>], Untranslatable> {
-    node.as_array().ok_or_else(|| Untranslatable::malformed(name, "is not a list"))
 }

@@ -2,8 +2,9 @@
 
 use super::super::conversation::{
     Arguments, Call, Conversation, Effort, Format, Media, Part, Role, Schema, Thought, Tool,
-    ToolChoice, ToolResult, Turn, count, flag, list, number, text, texts,
+    ToolChoice, ToolResult, Turn,
 };
+use super::super::fields::{count, flag, list, number, text, texts};
 use super::super::json::{Node, Text};
 use super::super::{Notes, Untranslatable};
 

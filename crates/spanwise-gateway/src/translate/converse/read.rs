@@ -2,8 +2,9 @@
 
 use super::super::conversation::{
     Arguments, Call, Conversation, Effort, Format, Media, Part, Role, Schema, Source, Thought,
-    Tool, ToolChoice, ToolResult, Turn, count, joined, list, number, text, texts,
+    Tool, ToolChoice, ToolResult, Turn, joined,
 };
+use super::super::fields::{count, list, number, text, texts};
 use super::super::json::{Node, Text};
 use super::super::messages::read_thinking;
 use super::super::{Notes, Untranslatable};

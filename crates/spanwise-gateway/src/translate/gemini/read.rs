@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::super::conversation::{
     Arguments, Call, Conversation, Effort, Format, Media, Part, Role, Schema, Source, Thought,
-    Tool, ToolChoice, ToolResult, Turn, count, list, number, text, texts,
+    Tool, ToolChoice, ToolResult, Turn,
 };
+use super::super::fields::{count, list, number, text, texts};
 use super::super::json::{Node, Text};
 use super::super::{Notes, Untranslatable};
 use super::schema::plain_schema;

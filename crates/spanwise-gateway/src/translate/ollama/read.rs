@@ -2,8 +2,9 @@
 
 use super::super::conversation::{
     Arguments, Call, Conversation, Effort, Format, Media, Part, Role, Schema, Source, Thought,
-    Tool, ToolResult, Turn, flag, list, number, text, texts,
+    Tool, ToolResult, Turn,
 };
+use super::super::fields::{flag, list, number, text, texts};
 use super::super::json::{Node, Text};
 use super::super::{Notes, Untranslatable};
 

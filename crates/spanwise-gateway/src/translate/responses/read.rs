@@ -3,8 +3,9 @@
 use super::super::chat::{read_mode, read_schema};
 use super::super::conversation::{
     Arguments, Call, Conversation, Effort, Format, Media, Part, Role, Thought, Tool, ToolChoice,
-    ToolResult, Turn, count, flag, joined, list, number, text,
+    ToolResult, Turn, joined,
 };
+use super::super::fields::{count, flag, list, number, text};
 use super::super::json::{Node, Text};
 use super::super::{Notes, Untranslatable};
 use super::FOREIGN;

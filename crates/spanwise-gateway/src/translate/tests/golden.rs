@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use crate::frames::Framing;
+
 use super::super::*;
 use super::frames::frames;
 use super::{DIALECTS, model_of};
@@ -107,6 +109,15 @@ fn streams_of_every_dialect_reach_every_other() {
             }
             text
         });
+    }
+}
+
+#[test]
+fn streams_are_of_the_type_that_clients_cut_them_by() {
+    for dialect in DIALECTS {
+        let framing = Framing::of(dialect, content_type(dialect, true));
+        assert!(framing.is_some(), "{dialect}");
+        assert_eq!(content_type(dialect, false), "application/json");
     }
 }
 
