@@ -19,7 +19,8 @@ fuzz_target!(|body: &[u8]| {
         }
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         deserializer.disable_recursion_limit();
-        let Ok(mut tree) = serde::Deserialize::deserialize(&mut deserializer).map(|it: Map<_, _>| it)
+        let Ok(mut tree) =
+            serde::Deserialize::deserialize(&mut deserializer).map(|it: Map<_, _>| it)
         else {
             // Numbers may be too large for a tree, which is no fault of theirs.
             continue;
@@ -32,7 +33,9 @@ fuzz_target!(|body: &[u8]| {
         deserializer.disable_recursion_limit();
         let mut edited: Map<String, Value> =
             serde::Deserialize::deserialize(&mut deserializer).expect("an edited body is JSON");
-        assert_eq!(edited["model"], "edited");
+        if !matches!(dialect, Dialect::Gemini | Dialect::Converse) {
+            assert_eq!(edited["model"], "edited");
+        }
         for name in ["model", "stream_options"] {
             edited.remove(name);
             tree.remove(name);

@@ -37,6 +37,8 @@ pub struct RequestFacts<'a> {
     pub system: Option<Range<usize>>,
     /// Where the definitions of tools stand.
     pub tools: Option<Range<usize>>,
+    /// Whether the dialect has the model in the path, and none in the body.
+    is_in_path: bool,
     /// Just after the opening brace.
     start: usize,
     is_empty: bool,
@@ -68,6 +70,7 @@ impl RequestFacts<'_> {
             messages: self.messages,
             system: self.system,
             tools: self.tools,
+            is_in_path: self.is_in_path,
             start: self.start,
             is_empty: self.is_empty,
             usage_splice: self.usage_splice,
@@ -91,6 +94,7 @@ pub fn scan(dialect: Dialect, body: &[u8]) -> Result<RequestFacts<'_>, Malformed
         .map_err(|error| Malformed { what: "not UTF-8", at: error.valid_up_to() })?;
     let mut document = Document::open(text)?;
     let mut facts = RequestFacts {
+        is_in_path: matches!(dialect, Dialect::Gemini | Dialect::Converse),
         start: document.position(),
         is_empty: true,
         // Ollama streams unless it is told not to.
@@ -126,13 +130,12 @@ impl<'a> RequestFacts<'a> {
         let once = |seen: &mut bool, what| {
             if std::mem::replace(seen, true) { Err(fault(what)) } else { Ok(()) }
         };
-        let is_in_path = matches!(dialect, Dialect::Gemini | Dialect::Converse);
         match key {
-            "model" if !is_in_path => {
+            "model" if !self.is_in_path => {
                 once(&mut seen.model, "model is given twice")?;
                 self.model = Some(model(value)?);
             }
-            "stream" if !is_in_path && dialect != Dialect::Embeddings => {
+            "stream" if !self.is_in_path && dialect != Dialect::Embeddings => {
                 once(&mut seen.stream, "stream is given twice")?;
                 if !value.is_null() {
                     self.stream =

@@ -11,7 +11,7 @@ use crate::json::{Kind, Value};
 /// What is to be changed in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Edits<'a> {
-    /// The model to ask for instead.
+    /// The model to ask for instead, unless it stands in the path.
     pub model: Option<&'a str>,
     /// Whether a stream must end with its usage, whatever the client asked.
     pub include_usage: bool,
@@ -64,7 +64,7 @@ impl UsageSplice {
 /// Applies edits to the body that the facts were read from.
 pub fn rewrite(body: &Bytes, facts: &RequestFacts<'_>, edits: &Edits<'_>) -> Bytes {
     let mut splices = Splices { start: facts.start, is_empty: facts.is_empty, list: Vec::new() };
-    if let Some(model) = edits.model {
+    if let Some(model) = edits.model.filter(|_| !facts.is_in_path) {
         splices.model(model, facts);
     }
     if edits.include_usage {

@@ -213,6 +213,16 @@ fn edits_touch_only_what_they_must() {
 }
 
 #[test]
+fn a_model_that_stands_in_the_path_stays_out_of_the_body() {
+    let body = Bytes::from_static(br#"{"contents":[]}"#);
+    for dialect in [Dialect::Gemini, Dialect::Converse] {
+        let facts = scan(dialect, &body).unwrap();
+        let edits = Edits { model: Some("b"), include_usage: true };
+        assert_eq!(rewrite(&body, &facts, &edits), body);
+    }
+}
+
+#[test]
 fn include_usage_is_told_and_asked_for_only_where_it_exists() {
     let of = |dialect, body: &str| {
         let facts = facts(dialect, body);
