@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use spanwise_model::genai::{Usage, canonical_finish_reason};
 
 use crate::dialect::Dialect;
-use crate::frames::{Frame, FrameKind};
+use crate::frames::{Frame, FrameKind, Trouble};
 use crate::json::Value;
 
 mod chat;
@@ -152,7 +152,20 @@ impl Fold {
                 let error = ProviderError::of_exception(frame.event(), frame.data());
                 self.draft.fail(error)
             }
-            FrameKind::Empty | FrameKind::Opaque => Seen::Other,
+            FrameKind::Empty => Seen::Other,
+            FrameKind::Opaque => self.unread(frame.trouble),
+        }
+    }
+
+    /// From here on nothing is known. Frames that are merely long still reach the client; damaged
+    /// ones reach nobody.
+    fn unread(&mut self, trouble: Option<Trouble>) -> Seen {
+        let was_unread = std::mem::replace(&mut self.draft.is_unread, true);
+        match trouble {
+            Some(trouble @ (Trouble::Checksum | Trouble::Malformed)) if !was_unread => {
+                self.draft.fail(ProviderError::new("stream_corrupt", None, &trouble.to_string()))
+            }
+            _ => Seen::Other,
         }
     }
 
@@ -208,11 +221,11 @@ impl Fold {
     /// What it all came to.
     pub fn finish(mut self, ending: Ending) -> Answer {
         let draft = &mut self.draft;
-        let ended_early = !draft.is_complete && draft.error.is_none();
+        let ended_early = !draft.is_complete && !draft.is_unread && draft.error.is_none();
         if ended_early && ending != Ending::ClientGone && self.is_stream {
             draft.error = Some(ProviderError::truncated());
         }
-        let was_cut_off = ended_early || !draft.is_complete;
+        let was_cut_off = !draft.is_complete && draft.error.is_some() || ended_early;
         let (usage, tally) = draft.counts.usage(self.dialect);
         draft.choices.sort_by_key(|choice| choice.index);
         let finish_reasons = draft.finish_reasons(was_cut_off);

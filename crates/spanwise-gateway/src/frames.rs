@@ -58,9 +58,9 @@ pub enum FrameKind {
     Message,
     /// A frame of Amazon's event stream that reports an error.
     Exception,
-    /// Nothing but separators and comments.
+    /// Nothing but separators and comments, or a binary frame that was cut off.
     Empty,
-    /// Bytes that were not read, because of [`Frames::trouble`].
+    /// Bytes that were not read, because of [`Frame::trouble`].
     Opaque,
 }
 
@@ -71,6 +71,8 @@ pub struct Frame {
     pub raw: Bytes,
     /// What it is.
     pub kind: FrameKind,
+    /// Why it was not read, if it was not.
+    pub trouble: Option<Trouble>,
     event: Range<usize>,
     data: Data,
 }
@@ -84,11 +86,16 @@ enum Data {
 
 impl Frame {
     fn new(raw: Bytes, kind: FrameKind, event: Range<usize>, data: Range<usize>) -> Self {
-        Frame { raw, kind, event, data: Data::Within(data) }
+        Frame { raw, kind, trouble: None, event, data: Data::Within(data) }
     }
 
     fn without_data(raw: Bytes, kind: FrameKind) -> Self {
         Self::new(raw, kind, 0..0, 0..0)
+    }
+
+    fn unread(raw: Bytes, trouble: Trouble) -> Self {
+        let frame = Self::without_data(raw, FrameKind::Opaque);
+        Frame { trouble: Some(trouble), ..frame }
     }
 
     /// The name of the event, where the framing has names and the frame has one.
@@ -173,8 +180,8 @@ impl Frames {
     /// The next frame; `None` until more arrives.
     #[expect(clippy::should_implement_trait, reason = "None is not the end of it")]
     pub fn next(&mut self) -> Option<Frame> {
-        if self.trouble.is_some() {
-            return self.opaque();
+        if let Some(trouble) = self.trouble {
+            return self.unread(trouble);
         }
         match self.scan() {
             Ok(Some(n)) if self.pending.len() + n <= self.cap => {
@@ -183,7 +190,7 @@ impl Frames {
                     Ok(frame) => Some(frame),
                     Err((trouble, raw)) => {
                         self.trouble = Some(trouble);
-                        Some(Frame::without_data(raw, FrameKind::Opaque))
+                        Some(Frame::unread(raw, trouble))
                     }
                 }
             }
@@ -207,7 +214,7 @@ impl Frames {
         }
         let raw = self.pending.split().freeze();
         if matches!(self.scanner, Scanner::EventStream) {
-            return Some(Frame::without_data(raw, FrameKind::Opaque));
+            return Some(Frame::without_data(raw, FrameKind::Empty));
         }
         self.read(raw).ok()
     }
@@ -243,14 +250,14 @@ impl Frames {
 
     fn give_up(&mut self, trouble: Trouble) -> Option<Frame> {
         self.trouble = Some(trouble);
-        self.opaque()
+        self.unread(trouble)
     }
 
-    /// All that is here, unread.
-    fn opaque(&mut self) -> Option<Frame> {
+    /// All that is here.
+    fn unread(&mut self, trouble: Trouble) -> Option<Frame> {
         let raw = self.take(self.chunk.len());
         self.pending = BytesMut::new();
-        (!raw.is_empty()).then(|| Frame::without_data(raw, FrameKind::Opaque))
+        (!raw.is_empty()).then(|| Frame::unread(raw, trouble))
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Draft {
     pub dimensions: Option<u64>,
     pub has_content: bool,
     pub is_complete: bool,
+    /// Whether a part of the stream could not be read.
+    pub is_unread: bool,
     capture: Capture,
     room: Room,
 }

@@ -278,6 +278,46 @@ fn a_client_that_leaves_is_no_error_of_the_provider() {
     assert_eq!(answer.finish_reasons[0].canonical, "error");
 }
 
+/// The answer to a stream of which one frame cannot be read.
+fn unread(dialect: Dialect, framing: Framing, cap: usize, input: Vec<u8>) -> (Vec<Seen>, Answer) {
+    let mut frames = Frames::new(framing, cap);
+    let mut fold = Fold::new(dialect, true, Capture::NOTHING);
+    let mut seen = Vec::new();
+    frames.push(input.into());
+    while let Some(frame) = frames.next().or_else(|| frames.finish()) {
+        seen.push(fold.frame(&frame));
+    }
+    (seen, fold.finish(Ending::Closed))
+}
+
+#[test]
+fn a_frame_too_long_is_unknown_but_no_error_fault_10() {
+    let delta = |text: &str| {
+        format!(
+            "data: {{\"id\":\"c\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"
+        )
+    };
+    let input = delta("a") + &delta(&"x".repeat(500)) + "data: [DONE]\n\n";
+    let (seen, answer) = unread(Dialect::Chat, Framing::Sse, 200, input.into_bytes());
+    assert_eq!(seen[0], Seen::Content);
+    assert!(seen[1..].iter().all(|seen| *seen == Seen::Other));
+    assert!(answer.error.is_none() && !answer.ended_early && !answer.usage.is_known());
+    assert!(answer.finish_reasons.is_empty());
+}
+
+#[test]
+fn a_damaged_frame_is_an_error_fault_33() {
+    let mut input = event_stream("messageStart {}\nmessageStop {\"stopReason\":\"end_turn\"}\n");
+    let last = input.len() - 1;
+    input[last] ^= 1;
+    let (seen, answer) = unread(Dialect::Converse, Framing::EventStream, DEFAULT_CAP, input);
+    assert!(matches!(&*seen, [Seen::Preamble, Seen::Error(_)]), "{seen:?}");
+    let error = answer.error.unwrap();
+    assert_eq!((error.kind.as_str(), error.is_retryable), ("stream_corrupt", true));
+    assert!(!answer.ended_early);
+    assert_eq!(answer.finish_reasons[0].canonical, "error");
+}
+
 #[test]
 fn errors_of_every_shape_are_read() {
     let read = |status, body: &str| {

@@ -107,6 +107,7 @@ fn a_frame_without_end_is_forwarded_unread_fault_10() {
         assert_eq!(trouble, Some(Trouble::TooLong));
         assert_eq!(rejoined(&frames), input);
         assert_eq!(events(&frames).len(), 1, "nothing is read after the trouble");
+        assert!(frames[1..].iter().all(|frame| frame.trouble == trouble));
     }
 }
 
