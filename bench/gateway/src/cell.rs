@@ -6,7 +6,7 @@ use spanwise_bench_gateway::sink::Mode;
 
 use crate::load::Pace;
 use crate::subject::Kind;
-use Kind::{Direct, Floor, Keys, LiteLlm, OnePercent, Portkey, Traced, Untraced};
+use Kind::{Direct, Floor, Keys, LiteLlm, OnePercent, Portkey, Traced, Unreceived, Untraced};
 
 /// One load, and who is put under it.
 pub struct Cell {
@@ -120,9 +120,12 @@ pub const CALM: Cell =
 /// The same, four times as many.
 pub const BUSY: Cell = Cell { name: "2,000/s", pace: Pace::Open(2000), ..CALM };
 
+/// The same subject as below while all is well.
+pub const LIVE_SINK: Cell = Cell { name: "c=8, sink live", sink: Mode::Live, ..DEAD_SINK };
+
 /// Nobody takes the spans.
 pub const DEAD_SINK: Cell =
-    Cell { name: "c=8, sink dead", subjects: &[Traced], sink: Mode::Dead, ..WHOLE };
+    Cell { name: "c=8, sink dead", subjects: &[Unreceived], sink: Mode::Dead, ..WHOLE };
 
 /// Whoever takes the spans takes half a minute.
 pub const SLOW_SINK: Cell =
@@ -132,9 +135,8 @@ pub const SLOW_SINK: Cell =
 pub const REFUSING_SINK: Cell =
     Cell { name: "c=8, sink refusing", sink: Mode::Refusing, ..DEAD_SINK };
 
-/// All of them in the order in which a round takes them. What fails to deliver stands last: it
-/// leaves spans behind that arrive later.
-pub const ALL: [&Cell; 14] = [
+/// All of them in the order in which a round takes them.
+pub const ALL: [&Cell; 15] = [
     &ALONE,
     &EIGHT,
     &MANY,
@@ -146,6 +148,7 @@ pub const ALL: [&Cell; 14] = [
     &FLOOD,
     &CALM,
     &BUSY,
+    &LIVE_SINK,
     &DEAD_SINK,
     &SLOW_SINK,
     &REFUSING_SINK,

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(100);
 /// More connections than this are not opened for requests that fall behind.
 const MAX_CONNECTIONS: usize = 1024;
 
+/// What stands before the text of a chat's delta.
+const CONTENT: &[u8] = br#""content":""#;
+
 /// One request, again and again.
 #[derive(Clone, Debug)]
 pub struct Shot {
@@ -67,11 +70,12 @@ pub struct Window {
 pub struct Tally {
     /// From sending (closed) or from when it was due (open) to the last byte.
     pub latency: Histogram,
-    /// To the first event of a stream.
-    pub first_event: Histogram,
-    /// From an event's leaving the mock to its arrival.
+    /// To the first event of a stream that has content.
+    pub first_content: Histogram,
+    /// From the leaving of an event to its arrival, from the first content on. What comes before
+    /// a gateway may hold back, for as long as it could still turn to another provider.
     pub delay: Histogram,
-    /// How much farther from the one before an event arrived than it had left.
+    /// How much farther from the one before such an event arrived than it had left.
     pub gap: Histogram,
     /// Requests that were answered in full while it counted.
     pub n_done: u64,
@@ -224,8 +228,14 @@ impl Run {
             return Err(io::Error::other(format!("{}: {said}", head.start_line())));
         }
         if let Some(n_events) = self.shot.n_events {
-            let mut events =
-                Events { run: self, since_ns, rest: BytesMut::new(), n_seen: 0, last: None };
+            let mut events = Events {
+                run: self,
+                since_ns,
+                rest: BytesMut::new(),
+                n_seen: 0,
+                has_content: false,
+                last: None,
+            };
             while let Some(piece) = connection.piece(&mut framing).await? {
                 events.push(&piece, connection.read_at_ns());
             }
@@ -253,6 +263,8 @@ struct Events<'a> {
     /// The beginning of an event whose end has not arrived.
     rest: BytesMut,
     n_seen: usize,
+    /// Whether the model has said anything yet.
+    has_content: bool,
     /// When the last event with a clock left and arrived.
     last: Option<(u64, u64)>,
 }
@@ -271,8 +283,14 @@ impl Events<'_> {
 
     fn note(&mut self, event: &[u8], now_ns: u64) {
         let mut tally = self.run.tally.borrow_mut();
-        if self.n_seen == 1 {
-            tally.first_event.record(Duration::from_nanos(now_ns.saturating_sub(self.since_ns)));
+        if !self.has_content {
+            // The role comes with an empty text.
+            let text = memmem::find(event, CONTENT).and_then(|at| event.get(at + CONTENT.len()));
+            self.has_content = text.is_some_and(|first| *first != b'"');
+            if !self.has_content {
+                return;
+            }
+            tally.first_content.record(Duration::from_nanos(now_ns.saturating_sub(self.since_ns)));
         }
         let Some(sent_ns) = sent_at_ns(event) else { return };
         tally.delay.record(Duration::from_nanos(now_ns.saturating_sub(sent_ns)));

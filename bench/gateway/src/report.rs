@@ -6,7 +6,7 @@ use std::io::Write as _;
 use crate::cell::{self, Cell};
 use crate::results::{Measure, Results, Sample, Spread};
 use crate::subject::Kind;
-use Kind::{Direct, Floor, Keys, LiteLlm, Portkey, Traced, Untraced};
+use Kind::{Direct, Floor, Keys, LiteLlm, Portkey, Traced, Unreceived, Untraced};
 
 /// Requests a second that one core must serve.
 pub const G3_RATE: f64 = 6500.0;
@@ -97,7 +97,7 @@ fn print_cell(results: &Results, cell: &Cell) {
         ("requests/s", |sample| sample.rate),
     ];
     if cell.n_events.is_some() {
-        columns.insert(0, ("first event p50 µs", |sample| sample.first_event));
+        columns.insert(0, ("first content p50 µs", |sample| sample.first_content));
     }
     if cell.model.contains("clock") {
         columns.push(("event delayed p99 µs", |sample| sample.delay_p99));
@@ -236,11 +236,11 @@ fn cpu_bars(results: &Results) -> Vec<Bar> {
 fn stream_bars(results: &Results) -> Vec<Bar> {
     let added =
         |cell, measure: Measure| results.paired((cell, Traced), (cell, Direct), measure, less);
-    let first: Measure = |sample| sample.first_event;
+    let first: Measure = |sample| sample.first_content;
     vec![
         Bar::at_most(
             "G5",
-            "added to the first event, one stream, p50",
+            "added to the first content, one stream, p50",
             added(&cell::STREAM, first),
             300.0,
             "µs",
@@ -284,8 +284,8 @@ fn peer_bars(results: &Results) -> Vec<Bar> {
 }
 
 fn sink_bars(results: &Results) -> Vec<Bar> {
-    let of_live =
-        |cell| results.paired((cell, Traced), (&cell::EIGHT, Traced), |sample| sample.p50, times);
+    let live = (&cell::LIVE_SINK, Unreceived);
+    let of_live = |cell| results.paired((cell, Unreceived), live, |sample| sample.p50, times);
     let bar = |what, cell| Bar::at_most("T", what, of_live(cell), 1.05, "×");
     vec![
         bar("p50, c=8, sink dead, of the live one's", &cell::DEAD_SINK),

@@ -17,8 +17,8 @@ pub struct Sample {
     pub cpu: f64,
     /// Requests a second.
     pub rate: f64,
-    /// Median time to the first event of a stream.
-    pub first_event: f64,
+    /// Median time to the first content of a stream.
+    pub first_content: f64,
     /// How long one event in a hundred is at least on its way.
     pub delay_p99: f64,
     /// How much farther from the event before one in a hundred arrives than it had left.
@@ -46,7 +46,7 @@ impl Sample {
             p99: micros(tally.latency.quantile(0.99)),
             cpu: tally.cpu.as_secs_f64() * 1e6 / n_done,
             rate: tally.n_done as f64 / tally.elapsed.as_secs_f64(),
-            first_event: micros(tally.first_event.quantile(0.5)),
+            first_content: micros(tally.first_content.quantile(0.5)),
             delay_p99: micros(tally.delay.quantile(0.99)),
             gap_p99: micros(tally.gap.quantile(0.99)),
             void,

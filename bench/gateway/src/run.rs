@@ -75,7 +75,6 @@ impl Options {
 struct Run<'a> {
     options: &'a Options,
     subjects: BTreeMap<Kind, Subject>,
-    sink: &'a Sink,
     results: Results,
     memory: BTreeMap<Kind, Memory>,
     /// Direct latencies with one request at a time, in microseconds.
@@ -86,7 +85,6 @@ struct Run<'a> {
 pub fn run(options: &Options) -> Outcome<()> {
     println!("{}", process::settle()?);
     let mock = MockUpstream::start_with(mock::Options { forgets: true, ..Default::default() })?;
-    let sink = Sink::start_with(true)?;
     fs::create_dir_all(&options.setting.folder)?;
     let folder = options.setting.folder.canonicalize()?;
     let workshop = Workshop {
@@ -94,12 +92,10 @@ pub fn run(options: &Options) -> Outcome<()> {
         peers: options.peers.as_deref().unwrap_or(&folder),
         folder: &folder,
         mock: &mock,
-        sink: &sink,
     };
     let mut run = Run {
         options,
         subjects: start(options, &workshop),
-        sink: &sink,
         results: Results::default(),
         memory: BTreeMap::new(),
         probes: Vec::new(),
@@ -159,15 +155,15 @@ impl Run<'_> {
 
     fn measure(&mut self, cell: &Cell, kind: Kind) -> Outcome<Sample> {
         let subject = &self.subjects[&kind];
-        self.sink.clear();
-        self.sink.set_mode(cell.sink);
+        subject.sink.clear();
+        subject.sink.set_mode(cell.sink);
         let shot = subject.shot(cell.model, cell.body_bytes, cell.n_events);
         let tally = load::run(&shot, cell.pace, self.options.window(), || subject.cpu_time())?;
         let mut sample = Sample::of(&tally);
         if sample.void.is_none() && cell.sink == Mode::Live {
-            sample.void = missing_spans(self.sink, kind, &tally);
+            sample.void = missing_spans(&subject.sink, kind, &tally);
         }
-        self.sink.set_mode(Mode::Live);
+        subject.sink.set_mode(Mode::Live);
         if let (Pace::Closed(_), Some(memory)) = (cell.pace, self.memory.get_mut(&kind)) {
             memory.loaded = memory.loaded.max(subject.resident()?);
         }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use spanwise_bench_gateway::mock::{self, MockUpstream};
-use spanwise_bench_gateway::sink::Sink;
 
 use crate::load::{self, Pace, Tally, Window};
 use crate::results::{Sample, Spread};
@@ -31,11 +30,10 @@ pub struct Options {
 pub fn run(options: &Options) -> Outcome<()> {
     println!("{}", process::settle()?);
     let mock = MockUpstream::start_with(mock::Options { forgets: true, ..Default::default() })?;
-    let sink = Sink::start_with(true)?;
     fs::create_dir_all(&options.setting.folder)?;
     let folder = options.setting.folder.canonicalize()?;
     let gateway = &options.setting.gateway;
-    let workshop = Workshop { gateway, peers: &folder, folder: &folder, mock: &mock, sink: &sink };
+    let workshop = Workshop { gateway, peers: &folder, folder: &folder, mock: &mock };
     let subject = Subject::start(Kind::Traced, &workshop)?;
     let whole = subject.shot(cell::EIGHT.model, cell::EIGHT.body_bytes, None);
     let stream = subject.shot("gpt-4o~deltas=64,pace=200", 400, cell::STREAM.n_events);
@@ -44,10 +42,10 @@ pub fn run(options: &Options) -> Outcome<()> {
     let brief = Window { warm_up: Duration::from_secs(2), measured: Duration::from_secs(5) };
     let tally = load::run(&whole, Pace::Closed(32), brief, cpu)?;
     let most = Sample::of(&tally).rate;
-    if let Some(wrong) = missing_spans(&sink, Kind::Traced, &tally) {
+    if let Some(wrong) = missing_spans(&subject.sink, Kind::Traced, &tally) {
         println!("{wrong}");
     }
-    sink.clear();
+    subject.sink.clear();
     let rate = (most / 2.0) as u32;
     println!(
         "{most:.0} requests a second at most; {rate} and {N_STREAMS} streams for {:?}",
@@ -72,8 +70,11 @@ pub fn run(options: &Options) -> Outcome<()> {
         );
         all.n_sent += tally.n_sent;
     }
-    let wrong = missing_spans(&sink, Kind::Traced, &all);
-    println!("spans: {}", wrong.unwrap_or_else(|| format!("all {}", sink.counts().n_spans)));
+    let wrong = missing_spans(&subject.sink, Kind::Traced, &all);
+    println!(
+        "spans: {}",
+        wrong.unwrap_or_else(|| format!("all {}", subject.sink.counts().n_spans))
+    );
     print_growth(&sizes?);
     Ok(())
 }

@@ -35,6 +35,8 @@ pub enum Kind {
     OnePercent,
     /// Our gateway, no call recorded.
     Untraced,
+    /// Our gateway, every call recorded, by a receiver that sometimes fails.
+    Unreceived,
     /// Our gateway with ten virtual keys, limits and cost, every call recorded.
     Keys,
     /// `@portkey-ai/gateway` from npm.
@@ -45,12 +47,13 @@ pub enum Kind {
 
 impl Kind {
     /// In the order in which tables list them.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Direct,
         Kind::Floor,
         Kind::Traced,
         Kind::OnePercent,
         Kind::Untraced,
+        Kind::Unreceived,
         Kind::Keys,
         Kind::Portkey,
         Kind::LiteLlm,
@@ -74,6 +77,7 @@ impl fmt::Display for Kind {
             Kind::Traced => "spanwise, 100 %",
             Kind::OnePercent => "spanwise, 1 %",
             Kind::Untraced => "spanwise, 0 %",
+            Kind::Unreceived => "spanwise, failing sink",
             Kind::Keys => "spanwise, 100 %, keys",
             Kind::Portkey => "portkey",
             Kind::LiteLlm => "litellm",
@@ -91,8 +95,6 @@ pub struct Workshop<'a> {
     pub folder: &'a Path,
     /// Where everything ends.
     pub mock: &'a MockUpstream,
-    /// Where spans go.
-    pub sink: &'a Sink,
 }
 
 /// One of them, running.
@@ -101,24 +103,27 @@ pub struct Subject {
     /// Headers that its requests need.
     headers: String,
     process: Option<Process>,
+    /// Where its spans go, and nobody else's: late ones are not taken for others'.
+    pub sink: Sink,
 }
 
 impl Subject {
     /// Starts it, and waits until it listens.
     pub fn start(kind: Kind, workshop: &Workshop<'_>) -> Outcome<Self> {
         let Workshop { mock, folder, .. } = workshop;
+        let sink = Sink::start_with(true)?;
         if kind == Kind::Direct {
             let address = mock.address();
-            return Ok(Subject { address, headers: String::new(), process: None });
+            return Ok(Subject { address, headers: String::new(), process: None, sink });
         }
         let address = process::free_address()?;
-        let (mut command, headers) = workshop.command(kind, address)?;
+        let (mut command, headers) = workshop.command(kind, address, &sink)?;
         let log = folder.join(format!("{kind:?}.log").to_lowercase());
         let mut process = Process::start(&mut command, &log)?;
         process
             .wait_for(address, Duration::from_secs(90))
             .map_err(|error| format!("{error}; see {}", log.display()))?;
-        Ok(Subject { address, headers, process: Some(process) })
+        Ok(Subject { address, headers, process: Some(process), sink })
     }
 
     /// CPU time so far.
@@ -155,7 +160,7 @@ impl Subject {
 
 impl Workshop<'_> {
     /// How a kind is started, and which headers its requests need.
-    fn command(&self, kind: Kind, address: SocketAddr) -> Outcome<(Command, String)> {
+    fn command(&self, kind: Kind, address: SocketAddr, sink: &Sink) -> Outcome<(Command, String)> {
         let bearer = "authorization: Bearer sk-bench\r\n".to_owned();
         match kind {
             Kind::Floor | Kind::Direct => {
@@ -164,8 +169,9 @@ impl Workshop<'_> {
                 command.args(["--upstream", &self.mock.address().to_string()]);
                 Ok((command, bearer))
             }
-            Kind::Traced | Kind::OnePercent | Kind::Untraced | Kind::Keys => {
-                let config = self.write(&format!("{kind:?}.yaml"), &self.config(kind, address)?)?;
+            Kind::Traced | Kind::OnePercent | Kind::Untraced | Kind::Unreceived | Kind::Keys => {
+                let config =
+                    self.write(&format!("{kind:?}.yaml"), &self.config(kind, address, sink)?)?;
                 let mut command = Command::new(self.gateway);
                 command.arg("gateway").arg("--config").arg(config).env("MOCK_KEY", "sk-mock");
                 let headers = match kind {
@@ -180,8 +186,8 @@ impl Workshop<'_> {
     }
 
     /// The YAML file of our gateway.
-    fn config(&self, kind: Kind, address: SocketAddr) -> Outcome<String> {
-        let (mock, sink, port) = (self.mock.url(), self.sink.url(), address.port());
+    fn config(&self, kind: Kind, address: SocketAddr, sink: &Sink) -> Outcome<String> {
+        let (mock, sink, port) = (self.mock.url(), sink.url(), address.port());
         let sampling = match kind {
             Kind::OnePercent => 1,
             Kind::Untraced => 0,
@@ -196,9 +202,9 @@ impl Workshop<'_> {
              workers: 1\n"
         );
         if kind == Kind::Keys {
-            let mut keys = String::from("keys:\n");
+            let mut keys = String::new();
             for number in 0..N_KEYS {
-                write!(keys, "  - {{id: key-{number}, hash: 'sha256:")?;
+                write!(keys, "- {{id: key-{number}, hash: 'sha256:")?;
                 for byte in Sha256::digest(virtual_key(number)) {
                     write!(keys, "{byte:02x}")?;
                 }
@@ -206,7 +212,7 @@ impl Workshop<'_> {
                 keys.push_str(KEY_LIMITS);
                 keys.push_str("}\n");
             }
-            let file = self.write("keys.yaml", &keys)?;
+            let file = self.write("virtual-keys.yaml", &keys)?;
             writeln!(config, "keys: {{file: '{}'}}", file.display())?;
         }
         Ok(config)

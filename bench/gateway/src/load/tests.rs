@@ -44,7 +44,7 @@ fn an_open_loop_sends_as_much_as_it_should_and_waits_for_what_is_late() {
 fn streams_are_read_event_by_event() {
     let (tally, _) = load("m~deltas=5,clock,split=17", Some(8), Pace::Closed(1));
     assert_eq!((tally.n_failed, tally.failure), (0, None));
-    assert!(tally.first_event.quantile(0.5).is_some());
+    assert!(tally.first_content.quantile(0.5).is_some());
     let (tally, _) = load("m~deltas=5,clock", Some(8), Pace::Closed(1));
     assert!(tally.delay.quantile(0.5).is_some() && tally.gap.quantile(0.5).is_some());
 }
