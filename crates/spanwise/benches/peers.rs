@@ -1,7 +1,8 @@
 //! What a span costs the thread that records it, beside other libraries in the same run.
 //!
-//! Processor time of the recording thread, nanoseconds a span; the least and the median of several
-//! runs. Every span is counted where it arrives, so that nobody is fast by losing some.
+//! Processor time of the recording thread, nanoseconds a span. All that are compared take turns, so
+//! that a slow minute of the machine is everybody's; of the rounds the least and the median count.
+//! Every span is counted where it arrives, so that nobody is fast by losing some.
 
 #![expect(clippy::print_stdout, reason = "it prints its results")]
 
@@ -17,44 +18,58 @@ use opentelemetry_sdk::trace::{Sampler as OtelSampler, SdkTracer, SdkTracerProvi
 use spanwise::export::{Batch, Delivered, ExportError, Exporter};
 use spanwise::{Recorder, Sampling, Settings};
 use spanwise_model::sampling::Rate;
-use tracing::subscriber::with_default;
+use tracing::dispatcher::{Dispatch, with_default};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-const RUNS: usize = 11;
-/// Pairs of root and child in one run.
+/// Rounds in which everybody has a turn, after one that fills caches and pools.
+const ROUNDS: usize = 11;
+/// Pairs of root and child in one turn.
 const PAIRS: usize = 20_000;
 
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
 
 fn main() {
-    println!(
-        "| what | spanwise, min | median | peer | peer, min | median | ratio of medians | bar |"
-    );
+    println!("| what | who | min | median | arrived | ratio of minima | of medians | bar |");
     println!("|---|---|---|---|---|---|---|---|");
-    let ours = Ours::new(Sampling::Rate(Rate::ALL));
-    let recorded = ours.measure(pair);
+    let ours = Ours::new();
     let otel = Otel::new(OtelSampler::AlwaysOn);
-    let otel_recorded = otel.measure();
-    row(
+    let otel_off = Otel::new(OtelSampler::AlwaysOff);
+    fastrace::set_reporter(FastraceCounting, fastrace::collector::Config::default());
+    compare(
         "root and child, 5 attributes",
-        &recorded,
-        "opentelemetry_sdk",
-        &otel_recorded,
-        "3× (4.5×)",
+        &mut [
+            Contestant::new("spanwise", "", || ours.turn(pair)),
+            Contestant::new("opentelemetry_sdk", "3× (4.5×)", || {
+                otel.turn(|| otel_pair(&otel.1))
+            }),
+            Contestant::new("fastrace", "2× (3×)", || turn(fastrace_pair, fastrace::flush)),
+        ],
     );
-    row("root and child, 5 attributes", &recorded, "fastrace", &fastrace_recorded(), "2× (3×)");
-    let layer = tracing_subscriber::registry().with(spanwise::layer());
-    let layer = with_default(layer, || ours.measure(tracing_pair));
-    let peer = tracing_opentelemetry::layer().with_tracer(otel.1.clone()).with_threads(false);
-    let peer =
-        tracing_subscriber::registry().with(peer.with_tracked_inactivity(false).with_level(true));
-    let peer = with_default(peer, || measure(tracing_pair, || drop(otel.0.force_flush())));
-    row("tracing: root and child, 5 fields", &layer, "tracing-opentelemetry", &peer, "3× (5×)");
+    let our_layer = Dispatch::new(tracing_subscriber::registry().with(spanwise::layer()));
+    let layer = tracing_opentelemetry::layer().with_tracer(otel.1.clone()).with_threads(false);
+    let layer = layer.with_tracked_inactivity(false).with_level(true);
+    let otel_layer = Dispatch::new(tracing_subscriber::registry().with(layer));
+    compare(
+        "tracing: root and child, 5 fields",
+        &mut [
+            Contestant::new("spanwise", "", || {
+                with_default(&our_layer, || ours.turn(tracing_pair))
+            }),
+            Contestant::new("tracing-opentelemetry", "3× (5×)", || {
+                with_default(&otel_layer, || otel.turn(tracing_pair))
+            }),
+        ],
+    );
     ours.0.set_sampling(Sampling::Rate(Rate::NONE));
-    let unsampled = ours.measure(pair);
-    drop(otel);
-    let otel = Otel::new(OtelSampler::AlwaysOff);
-    row("not sampled", &unsampled, "opentelemetry_sdk", &otel.measure(), "5× (10×)");
+    compare(
+        "not sampled",
+        &mut [
+            Contestant::new("spanwise", "", || ours.turn(pair)),
+            Contestant::new("opentelemetry_sdk", "5× (10×)", || {
+                otel_off.turn(|| otel_pair(&otel_off.1))
+            }),
+        ],
+    );
 }
 
 fn pair() {
@@ -102,24 +117,20 @@ impl Exporter for Counting {
 struct Ours(Arc<Recorder>);
 
 impl Ours {
-    fn new(sampling: Sampling) -> Self {
-        let settings = Settings {
-            sampling,
-            exporters: vec![Arc::new(|| Box::new(Counting))],
-            ..Settings::default()
-        };
+    fn new() -> Self {
+        let settings =
+            Settings { exporters: vec![Arc::new(|| Box::new(Counting))], ..Settings::default() };
         let recorder = Recorder::new(settings);
         spanwise::set_default(Some(Arc::clone(&recorder)));
         Ours(recorder)
     }
 
-    fn measure(&self, one: fn()) -> Times {
+    fn turn(&self, one: fn()) -> Turn {
         let started = self.0.metrics().spans_started;
-        let before = ARRIVED.load(Relaxed);
-        let times = measure(one, || assert!(self.0.flush(Duration::from_secs(10))));
-        let n = self.0.metrics().spans_started - started;
-        assert_eq!(ARRIVED.load(Relaxed) - before, n, "spans were lost");
-        times
+        let turn = turn(one, || assert!(self.0.flush(Duration::from_secs(10))));
+        let n_started = self.0.metrics().spans_started - started;
+        assert_eq!(turn.n_arrived, n_started, "spans were lost");
+        turn
     }
 }
 
@@ -151,8 +162,8 @@ impl Otel {
         Otel(provider, tracer)
     }
 
-    fn measure(&self) -> Times {
-        measure(|| otel_pair(&self.1), || drop(self.0.force_flush()))
+    fn turn(&self, one: impl Fn()) -> Turn {
+        turn(one, || drop(self.0.force_flush()))
     }
 }
 
@@ -179,11 +190,6 @@ impl fastrace::collector::Reporter for FastraceCounting {
     }
 }
 
-fn fastrace_recorded() -> Times {
-    fastrace::set_reporter(FastraceCounting, fastrace::collector::Config::default());
-    measure(fastrace_pair, fastrace::flush)
-}
-
 fn fastrace_pair() {
     use fastrace::prelude::*;
     let root = Span::root("agent.run", SpanContext::random()).with_properties(properties);
@@ -201,22 +207,19 @@ fn properties() -> [(&'static str, &'static str); 5] {
     ]
 }
 
-/// Nanoseconds of processor time a span, a run each, ascending.
-struct Times(Vec<f64>);
+/// Nanoseconds of processor time a span, and how many spans arrived.
+struct Turn {
+    nanos: f64,
+    n_arrived: u64,
+}
 
-fn measure(one: impl Fn(), settle: impl Fn()) -> Times {
-    let run = |_| {
-        let before = thread_time();
-        (0..PAIRS).for_each(|_| one());
-        let used = thread_time() - before;
-        settle();
-        used / (2 * PAIRS) as f64
-    };
-    // The first run fills caches and pools.
-    run(0);
-    let mut times: Vec<_> = (0..RUNS).map(run).collect();
-    times.sort_by(f64::total_cmp);
-    Times(times)
+fn turn(one: impl Fn(), settle: impl Fn()) -> Turn {
+    let arrived = ARRIVED.load(Relaxed);
+    let before = thread_time();
+    (0..PAIRS).for_each(|_| one());
+    let used = thread_time() - before;
+    settle();
+    Turn { nanos: used / (2 * PAIRS) as f64, n_arrived: ARRIVED.load(Relaxed) - arrived }
 }
 
 fn thread_time() -> f64 {
@@ -224,14 +227,55 @@ fn thread_time() -> f64 {
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
-fn row(what: &str, ours: &Times, peer: &str, theirs: &Times, bar: &str) {
-    let median = |times: &Times| times.0[times.0.len() / 2];
-    let ratio = median(theirs) / median(ours);
-    println!(
-        "| {what} | {:.1} ns | {:.1} ns | {peer} | {:.1} ns | {:.1} ns | {ratio:.1}× | {bar} |",
-        ours.0[0],
-        median(ours),
-        theirs.0[0],
-        median(theirs),
-    );
+/// One library at one task.
+struct Contestant<'a> {
+    name: &'static str,
+    /// How many times as long as ours it has to take, and had better.
+    bar: &'static str,
+    turn: Box<dyn Fn() -> Turn + 'a>,
+    nanos: Vec<f64>,
+    n_arrived: u64,
+}
+
+impl<'a> Contestant<'a> {
+    fn new(name: &'static str, bar: &'static str, turn: impl Fn() -> Turn + 'a) -> Self {
+        Contestant { name, bar, turn: Box::new(turn), nanos: Vec::new(), n_arrived: 0 }
+    }
+
+    fn least(&self) -> f64 {
+        self.nanos[0]
+    }
+
+    fn median(&self) -> f64 {
+        self.nanos[self.nanos.len() / 2]
+    }
+}
+
+/// Lets them take turns, and prints how they did beside the first of them.
+fn compare(what: &str, contestants: &mut [Contestant<'_>]) {
+    for round in 0..=ROUNDS {
+        for one in &mut *contestants {
+            let turn = (one.turn)();
+            if round > 0 {
+                one.nanos.push(turn.nanos);
+                one.n_arrived += turn.n_arrived;
+            }
+        }
+    }
+    for one in &mut *contestants {
+        one.nanos.sort_by(f64::total_cmp);
+    }
+    let (least, median) = (contestants[0].least(), contestants[0].median());
+    for one in contestants {
+        println!(
+            "| {what} | {} | {:.1} ns | {:.1} ns | {} | {:.1}× | {:.1}× | {} |",
+            one.name,
+            one.least(),
+            one.median(),
+            one.n_arrived,
+            one.least() / least,
+            one.median() / median,
+            one.bar,
+        );
+    }
 }
