@@ -67,6 +67,7 @@ impl TraceFlags {
 
     /// The same flags with another decision.
     #[must_use]
+    #[inline]
     pub const fn with_sampled(self, sampled: bool) -> Self {
         TraceFlags(self.0 & !Self::SAMPLED.0 | sampled as u8)
     }

@@ -97,33 +97,18 @@ const REMOTE_IS_KNOWN: u32 = 0x100;
 const PARENT_IS_REMOTE: u32 = 0x200;
 
 /// Writes one attribute.
-#[inline]
+///
+/// Where the type of the value is known, this becomes a call of what writes that type.
+#[expect(clippy::inline_always, reason = "left alone the compiler judges it by all of its arms")]
+#[inline(always)]
 pub fn put_attribute(out: &mut Vec<u8>, owner: Owner, key: &str, value: ValueRef<'_>) {
     match value {
-        ValueRef::String(text) if key.len() < SHORT && text.len() < SHORT => {
-            put_short_key(out, owner, key, 2 + text.len());
-            let length = text.len() as u8;
-            out.extend_from_slice(&[2 << 3 | 2, 2 + length, 1 << 3 | 2, length]);
-            out.extend_from_slice(text.as_bytes());
-        }
-        ValueRef::Bool(truth) => put_number(out, owner, key, 2 << 3, [u8::from(truth); 10], 1),
-        ValueRef::Int(number) => {
-            let (bytes, length) = varint(number as u64);
-            put_number(out, owner, key, 3 << 3, bytes, length);
-        }
-        ValueRef::Double(number) => {
-            let mut bytes = [0; 10];
-            bytes[..8].copy_from_slice(&number.to_le_bytes());
-            put_number(out, owner, key, 4 << 3 | 1, bytes, 8);
-        }
-        ValueRef::String(text) => put_sized(out, owner, key, 1, text.as_bytes()),
+        ValueRef::String(text) => put_text(out, owner, key, text),
+        ValueRef::Bool(truth) => put_number(out, owner, key, 2 << 3, u64::from(truth), 1),
+        ValueRef::Int(number) => put_int(out, owner, key, number as u64),
+        ValueRef::Double(number) => put_number(out, owner, key, 4 << 3 | 1, number.to_bits(), 8),
         ValueRef::Bytes(bytes) => put_sized(out, owner, key, 7, bytes),
-        ValueRef::Any(any) => {
-            let mut nested = Writer::default();
-            super::encode::value(&mut nested, any);
-            put_key(out, owner, key, nested.0.len());
-            out.extend_from_slice(&nested.0);
-        }
+        ValueRef::Any(any) => put_any(out, owner, key, any),
     }
 }
 
@@ -268,26 +253,61 @@ fn put_short_key(out: &mut Vec<u8>, owner: Owner, key: &str, value_length: usize
     out.extend_from_slice(key.as_bytes());
 }
 
-/// An attribute whose `AnyValue` is a field of a few bytes.
+#[inline(never)]
+fn put_text(out: &mut Vec<u8>, owner: Owner, key: &str, text: &str) {
+    if key.len() >= SHORT || text.len() >= SHORT {
+        return put_sized(out, owner, key, 1, text.as_bytes());
+    }
+    put_short_key(out, owner, key, 2 + text.len());
+    let length = text.len() as u8;
+    out.extend_from_slice(&[2 << 3 | 2, 2 + length, 1 << 3 | 2, length]);
+    out.extend_from_slice(text.as_bytes());
+}
+
 #[inline]
-fn put_number(out: &mut Vec<u8>, owner: Owner, key: &str, tag: u8, bytes: [u8; 10], length: usize) {
-    if key.len() >= SHORT {
+fn put_int(out: &mut Vec<u8>, owner: Owner, key: &str, number: u64) {
+    match short_varint(number) {
+        Some((word, length)) => put_number(out, owner, key, 3 << 3, word, length),
+        None => put_long_int(out, owner, key, number),
+    }
+}
+
+#[inline(never)]
+fn put_long_int(out: &mut Vec<u8>, owner: Owner, key: &str, number: u64) {
+    let (bytes, length) = varint(number);
+    put_key(out, owner, key, 1 + length);
+    out.push(3 << 3);
+    out.extend_from_slice(&bytes[..length]);
+}
+
+/// An attribute whose `AnyValue` is a field of up to eight bytes, the lowest of `word` first.
+#[inline(never)]
+fn put_number(out: &mut Vec<u8>, owner: Owner, key: &str, tag: u8, word: u64, length: usize) {
+    if key.len() < SHORT {
+        put_short_key(out, owner, key, 1 + length);
+        out.extend_from_slice(&[2 << 3 | 2, 1 + length as u8, tag]);
+    } else {
         put_key(out, owner, key, 1 + length);
         out.push(tag);
-        return out.extend_from_slice(&bytes[..length]);
     }
-    put_short_key(out, owner, key, 1 + length);
-    let end = out.len() + 3 + length;
-    out.extend_from_slice(&[2 << 3 | 2, 1 + length as u8, tag]);
+    let end = out.len() + length;
     // A copy of a fixed size is several times cheaper than one whose size has to be looked at.
-    out.extend_from_slice(&bytes);
+    out.extend_from_slice(&word.to_le_bytes());
     out.truncate(end);
+}
+
+#[inline(never)]
+fn put_any(out: &mut Vec<u8>, owner: Owner, key: &str, any: &Value) {
+    let mut nested = Writer::default();
+    super::encode::value(&mut nested, any);
+    put_key(out, owner, key, nested.0.len());
+    out.extend_from_slice(&nested.0);
 }
 
 /// An attribute whose `AnyValue` is text or bytes.
 #[inline(never)]
 fn put_sized(out: &mut Vec<u8>, owner: Owner, key: &str, field: u8, bytes: &[u8]) {
-    put_key(out, owner, key, 1 + varint_length(bytes.len()) + bytes.len());
+    put_key(out, owner, key, 1 + varint_length(bytes.len() as u64) + bytes.len());
     put_head(out, field << 3 | 2, bytes.len());
     out.extend_from_slice(bytes);
 }
@@ -295,7 +315,8 @@ fn put_sized(out: &mut Vec<u8>, owner: Owner, key: &str, field: u8, bytes: &[u8]
 /// What stands before an attribute's `AnyValue`.
 #[inline(never)]
 fn put_key(out: &mut Vec<u8>, owner: Owner, key: &str, value_length: usize) {
-    let length = 1 + varint_length(key.len()) + key.len() + 1 + varint_length(value_length);
+    let length =
+        1 + varint_length(key.len() as u64) + key.len() + 1 + varint_length(value_length as u64);
     let length = length + value_length;
     out.reserve(length + 32);
     put_head(out, (owner as u8) << 3 | 2, length);
@@ -311,9 +332,29 @@ fn put_head(out: &mut Vec<u8>, tag: u8, length: usize) {
     out.extend_from_slice(&bytes[..used]);
 }
 
-const fn varint_length(value: usize) -> usize {
+#[inline]
+const fn varint_length(value: u64) -> usize {
     // Seven bits a byte, and a byte for zero.
-    (64 - (value as u64 | 1).leading_zeros() as usize).div_ceil(7)
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// A varint of up to eight bytes, the first one lowest, and how many there are. Larger ones and
+/// negative numbers are longer.
+///
+/// It stays in a register: bytes that are stored one by one and then read as one word make the
+/// processor wait for the last of them.
+#[inline]
+fn short_varint(value: u64) -> Option<(u64, usize)> {
+    if value >> 56 != 0 {
+        return None;
+    }
+    let length = varint_length(value);
+    // 56 bits as two times 28, each as two times 14, each as two times seven: a byte each.
+    let halves = value & 0x0fff_ffff | (value & 0x00ff_ffff_f000_0000) << 4;
+    let quarters = halves & 0x3fff_0000_3fff | (halves & 0x0fff_c000_0fff_c000) << 2;
+    let sevens = quarters & 0x007f_007f_007f_007f | (quarters & 0x3f80_3f80_3f80_3f80) << 1;
+    let all_but_last = (1 << (8 * (length - 1))) - 1;
+    Some((sevens | 0x8080_8080_8080_8080 & all_but_last, length))
 }
 
 /// A varint, and how many bytes it takes.

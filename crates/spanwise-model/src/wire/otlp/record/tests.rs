@@ -117,6 +117,16 @@ proptest! {
     }
 
     #[test]
+    fn a_short_varint_is_one(number in any::<u64>(), bits in 0_u32..64) {
+        let number = number >> bits;
+        let (bytes, length) = varint(number);
+        match short_varint(number) {
+            Some((word, short)) => prop_assert_eq!(&word.to_le_bytes()[..short], &bytes[..length]),
+            None => prop_assert!(length > 8),
+        }
+    }
+
+    #[test]
     fn the_key_of_a_written_attribute_can_be_read(key in ".{1,300}", text in ".{0,300}") {
         let mut out = Vec::new();
         put_attribute(&mut out, Owner::Span, &key, ValueRef::String(&text));
