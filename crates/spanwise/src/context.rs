@@ -27,6 +27,15 @@ pub struct Context {
     pub(crate) shared: Option<Arc<Shared>>,
 }
 
+/// What every context has. Copied from register to register; a whole [`Context`] has something to
+/// drop, and is therefore moved through memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub flags: TraceFlags,
+}
+
 /// What few contexts have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
@@ -73,6 +82,7 @@ impl Context {
 
     /// The same, sampled or not.
     #[must_use]
+    #[inline]
     pub fn sampled(mut self, sampled: bool) -> Self {
         self.flags = self.flags.with_sampled(sampled);
         self
@@ -99,11 +109,21 @@ impl Context {
         Context { trace_id, span_id, flags: TraceFlags::RANDOM, remote: 0, shared: None }
     }
 
+    /// The context of a span in this process.
+    #[inline]
+    pub(crate) fn of(identity: Identity, shared: Option<Arc<Shared>>) -> Self {
+        let Identity { trace_id, span_id, flags } = identity;
+        Context { trace_id, span_id, flags, remote: 0, shared }
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { trace_id: self.trace_id, span_id: self.span_id, flags: self.flags }
+    }
+
     /// The context of a span below.
     #[inline]
     pub(crate) fn child(&self, span_id: SpanId) -> Self {
-        let shared = self.shared.clone();
-        Context { trace_id: self.trace_id, span_id, flags: self.flags, remote: 0, shared }
+        Context::of(Identity { span_id, ..self.identity() }, self.shared.clone())
     }
 
     /// The same, of a span in this process.

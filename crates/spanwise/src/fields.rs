@@ -12,6 +12,8 @@ pub(crate) struct Fields {
     bytes: Vec<u8>,
     /// Where each attribute starts, in order.
     slots: Vec<Slot>,
+    /// A bit for each key that may be there: most keys that are set are new, and need no look.
+    seen: u64,
     dropped: u32,
 }
 
@@ -24,7 +26,7 @@ struct Slot {
 
 impl Fields {
     pub fn new(owner: Owner) -> Self {
-        Fields { owner, bytes: Vec::new(), slots: Vec::new(), dropped: 0 }
+        Fields { owner, bytes: Vec::new(), slots: Vec::new(), seen: 0, dropped: 0 }
     }
 
     /// The attributes, written one after the other.
@@ -40,7 +42,16 @@ impl Fields {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.slots.clear();
+        self.seen = 0;
         self.dropped = 0;
+    }
+
+    /// Has what another set has, and nothing else.
+    pub fn become_like(&mut self, other: &Fields) {
+        self.clear();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.slots.extend_from_slice(&other.slots);
+        (self.seen, self.dropped) = (other.seen, other.dropped);
     }
 
     /// Gives back what a huge value took.
@@ -50,33 +61,76 @@ impl Fields {
     }
 
     /// Sets an attribute; a key that is set again gets the new value.
-    #[inline]
+    ///
+    /// Small enough to stand where it is called: there key and type are mostly known, so that the
+    /// fingerprint is a constant and what writes the value is called straight away.
+    #[expect(
+        clippy::inline_always,
+        reason = "left alone the compiler does not see that it shrinks"
+    )]
+    #[inline(always)]
     pub fn set(&mut self, limits: &Limits, key: &str, value: ValueRef<'_>) {
-        let fingerprint = fingerprint(key);
-        let mut same = self.slots.iter().enumerate().filter(|(_, s)| s.fingerprint == fingerprint);
-        if let Some(at) = same.find_map(|(at, _)| self.has_key(at, key).then_some(at)) {
-            self.remove(at);
+        if !self.admit(limits, key, fingerprint(key)) {
+            return;
         }
-        if self.slots.len() >= limits.attributes {
-            self.dropped += 1;
-            if !limits.drops_oldest || self.slots.is_empty() {
-                return;
+        match value {
+            ValueRef::String(text) if text.len() > limits.text_bytes => {
+                let cut = &text[..text.floor_char_boundary(limits.text_bytes)];
+                put_attribute(&mut self.bytes, self.owner, key, ValueRef::String(cut));
             }
-            self.remove(0);
+            value => put_attribute(&mut self.bytes, self.owner, key, value),
+        }
+    }
+
+    /// Makes a place for a key whose attribute is about to be written, if it may have one.
+    #[inline(never)]
+    fn admit(&mut self, limits: &Limits, key: &str, fingerprint: u32) -> bool {
+        if self.may_have(fingerprint) {
+            self.forget(key, fingerprint);
+        }
+        if self.slots.len() >= limits.attributes && !self.make_way(limits) {
+            return false;
         }
         // An attribute starts within 4 GiB; what comes after is refused like one too many.
         let Ok(start) = u32::try_from(self.bytes.len()) else {
             self.dropped += 1;
-            return;
+            return false;
         };
-        self.slots.push(Slot { fingerprint, start });
-        match (value, limits.text_bytes) {
-            (ValueRef::String(text), limit) if text.len() > limit => {
-                let cut = ValueRef::String(&text[..text.floor_char_boundary(limit)]);
-                put_attribute(&mut self.bytes, self.owner, key, cut);
-            }
-            _ => put_attribute(&mut self.bytes, self.owner, key, value),
+        self.add(Slot { fingerprint, start });
+        true
+    }
+
+    #[inline]
+    fn add(&mut self, slot: Slot) {
+        self.seen |= bit(slot.fingerprint);
+        self.slots.push(slot);
+    }
+
+    #[inline]
+    fn may_have(&self, fingerprint: u32) -> bool {
+        self.seen & bit(fingerprint) != 0
+    }
+
+    fn forget(&mut self, key: &str, fingerprint: u32) {
+        if let Some(at) = self.find(key.as_bytes(), fingerprint) {
+            self.remove(at);
         }
+    }
+
+    fn find(&self, key: &[u8], fingerprint: u32) -> Option<usize> {
+        let mut same = self.slots.iter().enumerate().filter(|(_, s)| s.fingerprint == fingerprint);
+        same.find_map(|(at, _)| (self.key(at) == Some(key)).then_some(at))
+    }
+
+    /// Counts one too many; says whether the oldest made way for it.
+    #[cold]
+    fn make_way(&mut self, limits: &Limits) -> bool {
+        self.dropped += 1;
+        let makes_way = limits.drops_oldest && !self.slots.is_empty();
+        if makes_way {
+            self.remove(0);
+        }
+        makes_way
     }
 
     pub fn set_all(&mut self, limits: &Limits, attributes: &Attributes) {
@@ -88,21 +142,16 @@ impl Fields {
     /// Adds those of another set whose keys are not in this one.
     pub fn inherit(&mut self, limits: &Limits, from: &Fields) {
         for (at, slot) in from.slots.iter().enumerate() {
-            let own = |slot: &Slot, mine: &Slot| mine.fingerprint == slot.fingerprint;
-            let key = from.key(at);
-            let is_set = (0..self.slots.len())
-                .any(|mine| own(slot, &self.slots[mine]) && self.key(mine) == key);
+            let fingerprint = slot.fingerprint;
+            let is_same = |key| self.find(key, fingerprint).is_some();
+            let is_set = self.may_have(fingerprint) && from.key(at).is_some_and(is_same);
             if is_set || self.slots.len() >= limits.attributes {
                 continue;
             }
             let Ok(start) = u32::try_from(self.bytes.len()) else { continue };
-            self.slots.push(Slot { fingerprint: slot.fingerprint, start });
+            self.add(Slot { fingerprint, start });
             self.bytes.extend_from_slice(from.written(at));
         }
-    }
-
-    fn has_key(&self, at: usize, key: &str) -> bool {
-        self.key(at) == Some(key.as_bytes())
     }
 
     fn key(&self, at: usize) -> Option<&[u8]> {
@@ -138,6 +187,12 @@ fn fingerprint(key: &str) -> u32 {
     ((some ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
+/// The bit of [`Fields::seen`].
+#[inline]
+fn bit(fingerprint: u32) -> u64 {
+    1 << (fingerprint >> 26)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +214,25 @@ mod tests {
         }
         assert_eq!(twice.bytes(), once.bytes());
         assert_eq!(keys(&twice), ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn of_many_keys_each_is_there_once() {
+        let limits = Limits::default();
+        let mut fields = Fields::new(Owner::Span);
+        for round in 0..2 {
+            for key in 0..100 {
+                fields.set(&limits, &format!("key.{key}"), ValueRef::Int(round));
+            }
+        }
+        let mut copy = Fields::new(Owner::Span);
+        copy.set(&limits, "gone", ValueRef::Int(0));
+        copy.become_like(&fields);
+        copy.set(&limits, "key.7", ValueRef::Int(1));
+        let mut written = keys(&copy);
+        written.sort_unstable();
+        written.dedup();
+        assert_eq!((written.len(), copy.slots.len()), (100, 100));
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::worker::LaneCounts;
 
 /// A thread's chunk is queued when it has grown to this.
 const CHUNK_BYTES: usize = 64 << 10;
+/// The recorder's thread is told when this many chunks wait; fewer wait until their time has come.
+/// Waking a thread up costs as much as recording dozens of spans.
+const CHUNKS_TO_WAKE: usize = 8;
 /// What stands before each span: its length and its scope.
 const HEAD: usize = 8;
 /// How much longer than its deadline the recorder's thread is waited for.
@@ -46,6 +49,11 @@ impl Chunk {
     /// For spans that end while this content is allowed.
     pub fn under(content: Arc<Content>) -> Self {
         Chunk { content: Some(content), ..Chunk::default() }
+    }
+
+    /// For a thread that fills chunk after chunk: one that need not grow on the way.
+    fn roomy() -> Self {
+        Chunk { bytes: Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8), ..Chunk::default() }
     }
 
     /// Adds a span that `write` writes.
@@ -117,6 +125,8 @@ pub(crate) struct Intake {
     /// Whether an exporter did not get open spans that it wanted.
     pub running_undelivered: AtomicBool,
     queue_bytes: usize,
+    /// So many bytes in the queue are taken out before their time.
+    wake_bytes: usize,
     content_version: AtomicU64,
     pub counts: Counts,
     /// What waits in tails.
@@ -130,6 +140,8 @@ struct Queue {
     full: VecDeque<Chunk>,
     bytes: usize,
     spares: Vec<Chunk>,
+    /// Whether the recorder's thread waits, and was not told yet that there are many.
+    waits: bool,
     /// What content is allowed.
     content: Arc<Content>,
     /// How many flushes were asked for, how many of them began, and how many are over.
@@ -182,6 +194,7 @@ impl Intake {
             has_running: AtomicBool::new(false),
             running_undelivered: AtomicBool::new(false),
             queue_bytes,
+            wake_bytes: (queue_bytes / 8).min(CHUNKS_TO_WAKE * CHUNK_BYTES),
             content_version: AtomicU64::new(0),
             counts: Counts::default(),
             held: Held::default(),
@@ -258,7 +271,7 @@ impl Intake {
     /// Queues a full chunk, or drops and counts it; returns an empty one in its place.
     pub fn submit(&self, full: Chunk) -> Chunk {
         let mut queue = lock(&self.queue);
-        let mut spare = queue.spares.pop().unwrap_or_default();
+        let mut spare = queue.spares.pop().unwrap_or_else(Chunk::roomy);
         if queue.stopped {
             self.counts.after_shutdown.fetch_add(full.n_spans as u64, Relaxed);
         } else if queue.bytes + full.len() > self.queue_bytes {
@@ -268,8 +281,10 @@ impl Intake {
         } else {
             queue.bytes += full.len();
             queue.full.push_back(full);
-            drop(queue);
-            self.wake.notify_one();
+            if queue.bytes >= self.wake_bytes && std::mem::take(&mut queue.waits) {
+                drop(queue);
+                self.wake.notify_one();
+            }
         }
         spare
     }
@@ -289,10 +304,13 @@ impl Intake {
         let mut queue = lock(&self.queue);
         let due = Instant::now() + export_every;
         let ready = |queue: &Queue| {
-            !queue.full.is_empty() || queue.flushes > queue.begun || queue.stop_at.is_some()
+            let is_much = !queue.full.is_empty() && queue.bytes >= self.wake_bytes;
+            is_much || queue.flushes > queue.begun || queue.stop_at.is_some()
         };
         while !ready(&queue) {
-            if self.asleep.load(Relaxed) && !self.has_running.load(Relaxed) {
+            queue.waits = true;
+            let nothing_comes = !self.has_running.load(Relaxed) && queue.full.is_empty();
+            if self.asleep.load(Relaxed) && nothing_comes {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -302,6 +320,7 @@ impl Intake {
             }
             queue = self.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        queue.waits = false;
         let mut chunks: Vec<_> = queue.full.drain(..).collect();
         self.leave(&queue, &mut chunks);
         let work = (queue.stop_at, (queue.flushes > queue.begun).then_some(queue.flushes));

@@ -14,22 +14,25 @@
 //! });
 //! ```
 
+mod callsite;
+
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use spanwise_model::span::StatusCode;
 use spanwise_model::wire::otlp::ValueRef;
 use spanwise_model::{Attributes, Kind};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes as NewSpan, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::Context as Registered;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::recorder::{Recorder, Started};
+use crate::recorder::Recorder;
 use crate::recording::{Recording, Start};
-use crate::shared::{Handle, Shared};
+use crate::shared::{Name, Shared};
 use crate::span::{State, start_here};
 use crate::thread;
 
@@ -41,7 +44,8 @@ use crate::thread;
 /// with an error among its fields, marks the span as failed. The fields `otel.name`, `otel.kind`,
 /// `otel.status_code` and `otel.status_description` set what they name.
 pub fn layer() -> TracingLayer {
-    TracingLayer { recorder: None, has_location: true }
+    static LAYERS: AtomicU64 = AtomicU64::new(0);
+    TracingLayer { recorder: None, has_location: true, number: LAYERS.fetch_add(1, Relaxed) }
 }
 
 /// See [`layer`].
@@ -49,6 +53,7 @@ pub fn layer() -> TracingLayer {
 pub struct TracingLayer {
     recorder: Option<Arc<Recorder>>,
     has_location: bool,
+    number: u64,
 }
 
 impl TracingLayer {
@@ -64,7 +69,7 @@ impl TracingLayer {
         TracingLayer { has_location, ..self }
     }
 
-    fn start<S>(&self, new: &NewSpan<'_>, spans: &Registered<'_, S>) -> Option<Started>
+    fn start<S>(&self, new: &NewSpan<'_>, spans: &Registered<'_, S>) -> State
     where
         S: Subscriber + for<'s> LookupSpan<'s>,
     {
@@ -72,27 +77,38 @@ impl TracingLayer {
         if let (true, None) = (new.is_contextual(), &self.recorder) {
             return start_here(&start);
         }
-        let recorder = self.recorder.clone().or_else(thread::default)?;
+        let Some(recorder) = self.recorder.clone().or_else(thread::default) else {
+            return State::Off;
+        };
         let parent = match new.parent() {
             Some(parent) => shared(parent, spans).map(|parent| parent.context()),
             None if new.is_root() => None,
             None => crate::current_context(),
         };
-        Some(recorder.start(&start, parent.as_ref()))
+        recorder.start(&start, parent.as_ref()).into()
     }
 
-    fn describe(&self, recording: &mut Recording, metadata: &Metadata<'_>) {
-        recording.set("level", ValueRef::String(metadata.level().as_str()));
-        recording.set("target", ValueRef::String(metadata.target()));
-        if self.has_location {
-            if let Some(file) = metadata.file() {
-                recording.set("code.file.path", ValueRef::String(file));
-            }
-            if let Some(line) = metadata.line() {
-                recording.set("code.line.number", ValueRef::Int(line.into()));
-            }
-        }
+    fn name(&self, id: &Id) -> Name {
+        Name { layer: self.number, id: id.into_u64() }
     }
+
+    /// The span of this id. Most spans are entered right after they are made, and closed right
+    /// after they are left, by the same thread: then it has it at hand.
+    fn span<S>(&self, id: &Id, spans: &Registered<'_, S>) -> Option<Arc<Shared>>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        let name = self.name(id);
+        let recent = thread::with(|thread| thread.recent.take_if(|span| span.is_open_as(name)));
+        recent.flatten().or_else(|| shared(id, spans))
+    }
+}
+
+/// Notes a span that this thread probably enters or closes next.
+fn expect_next(span: Arc<Shared>) {
+    let before = thread::with(|thread| thread.recent.replace(span));
+    // Not in the closure: what ends with it may look at the thread's spans.
+    drop(before);
 }
 
 /// Ours among the registry's extensions of a span.
@@ -112,14 +128,17 @@ where
     S: Subscriber + for<'s> LookupSpan<'s>,
 {
     fn on_new_span(&self, new: &NewSpan<'_>, id: &Id, spans: Registered<'_, S>) {
-        let Some(mut started) = self.start(new, &spans) else { return };
-        if let Started::Recording(recording) = &mut started {
-            self.describe(recording, new.metadata());
+        let mut started = self.start(new, &spans);
+        if let State::Recording(recording) = &mut started {
+            callsite::describe(recording, new.metadata(), self.has_location);
             new.record(&mut OnSpan(recording));
         }
-        if let Some(span) = spans.span(id) {
-            let shared = Arc::new(Shared::new(started, id.into_u64()));
-            span.extensions_mut().replace(Extension(shared));
+        if let Some(shared) = Shared::new(started, self.name(id))
+            && let Some(span) = spans.span(id)
+        {
+            let shared = Arc::new(shared);
+            span.extensions_mut().replace(Extension(Arc::clone(&shared)));
+            expect_next(shared);
         }
     }
 
@@ -160,27 +179,29 @@ where
     }
 
     fn on_enter(&self, id: &Id, spans: Registered<'_, S>) {
-        if let Some(shared) = shared(id, &spans) {
+        if let Some(shared) = self.span(id, &spans) {
             #[cfg(feature = "opentelemetry")]
             attached::enter(id, &shared.context());
-            thread::with(|thread| thread.entered.push(State::Shared(Handle::new(shared))));
+            thread::with(|thread| thread.entered.push(shared.entered()));
         }
     }
 
     fn on_exit(&self, id: &Id, _: Registered<'_, S>) {
         #[cfg(feature = "opentelemetry")]
         attached::exit(id);
-        thread::with(|thread| {
-            let is_left = |state: &State| matches!(state, State::Shared(handle) if handle.id() == id.into_u64());
+        let name = self.name(id);
+        let before = thread::with(|thread| {
+            let is_left = |state: &State| state.shared().is_some_and(|span| span.name() == name);
             let at = thread.entered.iter().rposition(is_left)?;
-            Some(thread.leave(at + 1))
+            let left = thread.leave(at + 1).into_shared()?;
+            thread.recent.replace(left)
         });
+        drop(before);
     }
 
     fn on_close(&self, id: Id, spans: Registered<'_, S>) {
-        if let Some(span) = spans.span(&id)
-            && let Some(Extension(shared)) = span.extensions_mut().remove()
-        {
+        // The registry forgets it by itself.
+        if let Some(shared) = self.span(&id, &spans) {
             shared.end();
         }
     }

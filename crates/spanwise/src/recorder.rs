@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use spanwise_model::sampling::Randomness;
-use spanwise_model::{Resource, Scope};
+use spanwise_model::{Resource, Scope, SpanId, TraceId};
 
 use crate::clock::Stamp;
 use crate::content::Content;
@@ -215,8 +215,9 @@ impl Recorder {
         started.flatten().unwrap_or_else(|| {
             // The thread is ending and keeps nothing any more.
             let context = parts.take().unwrap_or_else(Context::new_root);
-            let mut alone = Box::new(Recording::unused(Arc::clone(self), context.clone()));
-            alone.begin(start, context, parent);
+            let identity = context.identity();
+            let mut alone = Box::new(Recording::unused(Arc::clone(self), identity));
+            alone.begin(start, identity, context.shared, parent);
             alone
         })
     }
@@ -276,15 +277,16 @@ impl Recorder {
 
     /// What becomes of a trace that starts here with this span.
     #[inline]
-    pub(crate) fn root(&self, context: &Context, name: &str) -> Root {
+    pub(crate) fn root(&self, trace_id: TraceId, span_id: SpanId, name: &str) -> Root {
         let threshold = self.threshold.load(Relaxed);
         if threshold == 0 {
             return Root { sampled: true, shared: None };
         }
-        if threshold != ASK && Randomness::of_trace(context.trace_id).get() < threshold {
+        if threshold != ASK && Randomness::of_trace(trace_id).get() < threshold {
             return Root::default();
         }
-        self.rules.read().unwrap_or_else(PoisonError::into_inner).root(context, name)
+        let context = Context::root(trace_id, span_id);
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).root(&context, name)
     }
 
     pub(crate) fn scopes(&self) -> Vec<Scope> {

@@ -15,11 +15,12 @@ use spanwise_model::wire::otlp::{
 use spanwise_model::{Attributes, Kind, Resource, Scope, Span, SpanId, Status, Str};
 
 use crate::clock::{Stamp, unix_nanos};
-use crate::context::{Context, Shared};
+use crate::context::{Context, Identity, Shared};
 use crate::fields::Fields;
 use crate::intake::{Chunk, Intake};
 use crate::recorder::{Recorder, ScopeId};
 use crate::running::Shown;
+use crate::settings::Limits;
 use crate::tail::Ended;
 
 /// What an idle recording keeps of the memory that a huge span took.
@@ -91,10 +92,10 @@ impl<'a> Start<'a> {
 }
 
 impl Recording {
-    pub(crate) fn unused(recorder: Arc<Recorder>, context: Context) -> Self {
+    pub(crate) fn unused(recorder: Arc<Recorder>, identity: Identity) -> Self {
         Recording {
             recorder,
-            context,
+            context: Context::of(identity, None),
             parent: None,
             parent_is_remote: false,
             name: String::new(),
@@ -113,10 +114,16 @@ impl Recording {
 
     /// Begins; whatever it recorded before has been cleared.
     #[inline]
-    pub(crate) fn begin(&mut self, start: &Start<'_>, context: Context, parent: Option<&Context>) {
+    pub(crate) fn begin(
+        &mut self,
+        start: &Start<'_>,
+        identity: Identity,
+        shared: Option<Arc<Shared>>,
+        parent: Option<&Context>,
+    ) {
         self.parent = parent.map(|parent| parent.span_id);
         self.parent_is_remote = parent.is_some_and(Context::is_remote);
-        self.context = context;
+        self.context = Context::of(identity, shared);
         self.name.push_str(start.name);
         self.kind = start.kind;
         self.scope = start.scope;
@@ -281,6 +288,21 @@ impl Recording {
     pub fn set(&mut self, key: &str, value: ValueRef<'_>) {
         self.attributes.set(&self.recorder.settings().limits, key, value);
         self.show_changes();
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.recorder.settings().limits
+    }
+
+    /// Sets what others of its kind have too, before anything else is set.
+    pub(crate) fn start_with(&mut self, attributes: &Fields) {
+        let inherited = (self.shown.is_some()).then(|| self.attributes.clone());
+        self.attributes.become_like(attributes);
+        if let Some(inherited) = inherited {
+            // A span that is shown while it is open has taken what it inherits already.
+            self.attributes.inherit(&self.recorder.settings().limits, &inherited);
+            self.show_changes();
+        }
     }
 
     /// Whether content of this class is recorded, or its hash: worth asking before it is collected.

@@ -6,36 +6,63 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use spanwise_model::wire::otlp::ValueRef;
 
 use crate::context::Context;
-use crate::recorder::{Recorder, Started};
+use crate::recorder::Recorder;
 use crate::recording::Recording;
 use crate::settings::Limits;
+use crate::span::State;
 
 /// An open span, for all who are in it.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    name: Name,
     context: Context,
-    id: u64,
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
     /// Whether attributes were added to the context since.
     is_newer: AtomicBool,
+    has_ended: AtomicBool,
+}
+
+/// What its maker knows a span by, as long as it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    /// Which layer made it: each has a registry with numbers of its own.
+    pub layer: u64,
+    pub id: u64,
 }
 
 #[derive(Debug)]
-struct State {
+struct Inner {
     /// `None` once it has ended, and in traces that are not recorded.
     recording: Option<Box<Recording>>,
     newer: Option<Context>,
 }
 
 impl Shared {
-    /// A span that its maker knows by this number.
-    pub fn new(started: Started, id: u64) -> Self {
+    /// `None` if nothing was started.
+    pub fn new(started: State, name: Name) -> Option<Self> {
         let (context, recording) = match started {
-            Started::Unsampled(context) => (context, None),
-            Started::Recording(recording) => (recording.context().clone(), Some(recording)),
+            State::Passing(context) => (*context, None),
+            State::Recording(recording) => (recording.context().clone(), Some(recording)),
+            State::Off | State::Shared(_) | State::Newer(_) | State::Left => return None,
         };
-        let state = Mutex::new(State { recording, newer: None });
-        Shared { context, id, state, is_newer: AtomicBool::new(false) }
+        let inner = Mutex::new(Inner { recording, newer: None });
+        let (is_newer, has_ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        Some(Shared { name, context, inner, is_newer, has_ended })
+    }
+
+    pub fn name(&self) -> Name {
+        self.name
+    }
+
+    /// Whether this is the open span of this name. Names are given again when a span has ended.
+    pub fn is_open_as(&self, name: Name) -> bool {
+        self.name == name && !self.has_ended.load(Relaxed)
+    }
+
+    /// The context that it started with.
+    #[inline]
+    pub fn first_context(&self) -> &Context {
+        &self.context
     }
 
     /// What spans below it start from.
@@ -43,74 +70,57 @@ impl Shared {
         self.newer().unwrap_or_else(|| self.context.clone())
     }
 
-    pub fn is_recording(&self) -> bool {
-        self.state().recording.is_some()
+    /// One thread's stay in it.
+    #[inline]
+    pub fn entered(self: Arc<Self>) -> State {
+        match self.newer() {
+            None => State::Shared(self),
+            Some(context) => State::Newer(Box::new(Newer { shared: self, context })),
+        }
     }
 
-    #[inline]
+    pub fn is_recording(&self) -> bool {
+        self.inner().recording.is_some()
+    }
+
     pub fn record<R>(&self, work: impl FnOnce(&mut Recording) -> R) -> Option<R> {
-        self.state().recording.as_deref_mut().map(work)
+        self.inner().recording.as_deref_mut().map(work)
+    }
+
+    /// Sets an attribute of this span, and of those below a context of it that start from now on.
+    pub fn inherit(self: &Arc<Self>, from: &Context, key: &str, value: ValueRef<'_>) -> Newer {
+        let mut context = from.clone();
+        context.inherit_value(&Limits::default(), key, value);
+        let mut inner = self.inner();
+        if let Some(recording) = &mut inner.recording {
+            recording.inherit(key, value);
+        }
+        inner.newer = Some(context.clone());
+        drop(inner);
+        self.is_newer.store(true, Relaxed);
+        Newer { shared: Arc::clone(self), context }
     }
 
     pub fn end(&self) {
-        let recording = self.state().recording.take();
+        self.has_ended.store(true, Relaxed);
+        let recording = self.inner().recording.take();
         if let Some(recording) = recording {
             Recorder::end(recording, None);
         }
     }
 
     fn newer(&self) -> Option<Context> {
-        if self.is_newer.load(Relaxed) { self.state().newer.clone() } else { None }
+        if self.is_newer.load(Relaxed) { self.inner().newer.clone() } else { None }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One thread's stay in it.
+/// A span whose context got attributes since it started, as one thread sees it.
 #[derive(Debug)]
-pub(crate) struct Handle {
-    span: Arc<Shared>,
-    newer: Option<Box<Context>>,
-}
-
-impl Handle {
-    #[inline]
-    pub fn new(span: Arc<Shared>) -> Self {
-        let newer = span.newer().map(Box::new);
-        Handle { span, newer }
-    }
-
-    #[inline]
-    pub fn context(&self) -> &Context {
-        self.newer.as_deref().unwrap_or(&self.span.context)
-    }
-
-    #[inline]
-    pub fn record<R>(&self, work: impl FnOnce(&mut Recording) -> R) -> Option<R> {
-        self.span.record(work)
-    }
-
-    pub fn is_recording(&self) -> bool {
-        self.span.is_recording()
-    }
-
-    #[inline]
-    pub fn id(&self) -> u64 {
-        self.span.id
-    }
-
-    pub fn inherit(&mut self, key: &str, value: ValueRef<'_>) {
-        let mut context = self.context().clone();
-        context.inherit_value(&Limits::default(), key, value);
-        let mut state = self.span.state();
-        if let Some(recording) = &mut state.recording {
-            recording.inherit(key, value);
-        }
-        state.newer = Some(context.clone());
-        drop(state);
-        self.span.is_newer.store(true, Relaxed);
-        self.newer = Some(Box::new(context));
-    }
+pub(crate) struct Newer {
+    pub shared: Arc<Shared>,
+    pub context: Context,
 }

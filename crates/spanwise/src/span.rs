@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::marker::PhantomData;
+#[cfg(feature = "tracing-layer")]
+use std::sync::Arc;
 
 use spanwise_model::content::Class;
 use spanwise_model::span::StatusCode;
@@ -13,7 +15,7 @@ use crate::recorder::{Recorder, Started};
 use crate::recording::{Recording, Start};
 use crate::settings::Limits;
 #[cfg(feature = "tracing-layer")]
-use crate::shared;
+use crate::shared::{Newer, Shared};
 use crate::thread;
 use crate::value::ToValue;
 
@@ -25,19 +27,32 @@ use crate::value::ToValue;
 #[must_use = "a span ends when it is dropped"]
 pub struct Span(State);
 
-/// What is behind a span.
+/// What is behind a span: never more than a pointer, so that it is handed on in registers. Copies of
+/// more through memory cost a third of what recording a span does.
 #[derive(Debug)]
 pub(crate) enum State {
     /// Nothing: there is no recorder.
     Off,
     /// Only a context: the trace is not recorded, or the span is not ours.
-    Passing(Context),
+    Passing(Box<Context>),
     Recording(Box<Recording>),
     /// A span that other threads may be in at the same time.
     #[cfg(feature = "tracing-layer")]
-    Shared(shared::Handle),
+    Shared(Arc<Shared>),
+    /// Such a span, whose context got attributes since it started.
+    #[cfg(feature = "tracing-layer")]
+    Newer(Box<Newer>),
     /// It was left while spans inside it were not.
     Left,
+}
+
+impl From<Started> for State {
+    fn from(started: Started) -> Self {
+        match started {
+            Started::Unsampled(context) => State::Passing(Box::new(context)),
+            Started::Recording(recording) => State::Recording(recording),
+        }
+    }
 }
 
 impl State {
@@ -48,7 +63,9 @@ impl State {
             State::Passing(context) => Some(context),
             State::Recording(recording) => Some(recording.context()),
             #[cfg(feature = "tracing-layer")]
-            State::Shared(handle) => Some(handle.context()),
+            State::Shared(shared) => Some(shared.first_context()),
+            #[cfg(feature = "tracing-layer")]
+            State::Newer(newer) => Some(&newer.context),
         }
     }
 
@@ -57,7 +74,9 @@ impl State {
         match self {
             State::Recording(recording) => work(recording),
             #[cfg(feature = "tracing-layer")]
-            State::Shared(handle) => drop(handle.record(work)),
+            State::Shared(shared) => shared.record(work).unwrap_or_default(),
+            #[cfg(feature = "tracing-layer")]
+            State::Newer(newer) => newer.shared.record(work).unwrap_or_default(),
             State::Off | State::Passing(_) | State::Left => {}
         }
     }
@@ -66,8 +85,29 @@ impl State {
         match self {
             State::Recording(_) => true,
             #[cfg(feature = "tracing-layer")]
-            State::Shared(handle) => handle.is_recording(),
+            State::Shared(shared) => shared.is_recording(),
+            #[cfg(feature = "tracing-layer")]
+            State::Newer(newer) => newer.shared.is_recording(),
             State::Off | State::Passing(_) | State::Left => false,
+        }
+    }
+
+    /// The span behind it, if other threads may be in it too.
+    #[cfg(feature = "tracing-layer")]
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        match self {
+            State::Shared(shared) => Some(shared),
+            State::Newer(newer) => Some(&newer.shared),
+            State::Off | State::Passing(_) | State::Recording(_) | State::Left => None,
+        }
+    }
+
+    #[cfg(feature = "tracing-layer")]
+    pub fn into_shared(self) -> Option<Arc<Shared>> {
+        match self {
+            State::Shared(shared) => Some(shared),
+            State::Newer(newer) => Some(newer.shared),
+            State::Off | State::Passing(_) | State::Recording(_) | State::Left => None,
         }
     }
 
@@ -77,7 +117,12 @@ impl State {
             State::Passing(context) => context.inherit_value(&Limits::default(), key, value),
             State::Recording(recording) => recording.inherit(key, value),
             #[cfg(feature = "tracing-layer")]
-            State::Shared(handle) => handle.inherit(key, value),
+            State::Shared(shared) => {
+                let newer = shared.inherit(shared.first_context(), key, value);
+                *self = State::Newer(Box::new(newer));
+            }
+            #[cfg(feature = "tracing-layer")]
+            State::Newer(newer) => **newer = newer.shared.inherit(&newer.context, key, value),
         }
     }
 }
@@ -93,23 +138,29 @@ pub fn span(name: &str) -> Span {
 /// Starts a span with more than a name, below the current one or as a new trace.
 #[inline]
 pub fn start(how: &Start<'_>) -> Span {
-    Span::from_started(start_here(how))
+    Span(start_here(how))
 }
 
 /// Starts a span of the default recorder, if there is one, below the current span.
 #[inline]
-pub(crate) fn start_here(how: &Start<'_>) -> Option<Started> {
+pub(crate) fn start_here(how: &Start<'_>) -> State {
     #[cfg(feature = "opentelemetry")]
     if let Some(parent) = crate::interop::newer_than_ours() {
-        return Some(thread::default()?.start(how, Some(&parent)));
+        return start_below(&parent, how);
     }
-    thread::with(|thread| thread.start_here(how)).flatten()
+    match thread::with(|thread| thread.start_here(how)) {
+        Some(Some(state)) => state,
+        _ => State::Off,
+    }
+}
+
+fn start_below(parent: &Context, how: &Start<'_>) -> State {
+    thread::default().map_or(State::Off, |recorder| recorder.start(how, Some(parent)).into())
 }
 
 /// Starts a span below another one: of another thread, or of another process.
 pub fn span_below(parent: &Context, name: &str) -> Span {
-    let Some(recorder) = thread::default() else { return Span(State::Off) };
-    Span::from_started(Some(recorder.start(&Start::named(name), Some(parent))))
+    Span(start_below(parent, &Start::named(name)))
 }
 
 /// The current span's context, to be handed to other threads and processes.
@@ -223,17 +274,9 @@ pub fn context_key(name: &str) -> &str {
 }
 
 impl Span {
-    fn from_started(started: Option<Started>) -> Self {
-        Span(match started {
-            None => State::Off,
-            Some(Started::Unsampled(context)) => State::Passing(context),
-            Some(Started::Recording(recording)) => State::Recording(recording),
-        })
-    }
-
     /// Stands for a span of another thread or process: spans started inside it are below that one.
     pub fn remote(context: Context) -> Self {
-        Span(State::Passing(context))
+        Span(State::Passing(Box::new(context)))
     }
 
     /// Whether what is set on it goes anywhere: worth asking before costly work.
@@ -255,6 +298,8 @@ impl Span {
     #[inline]
     pub fn enter(mut self) -> Entered {
         let state = std::mem::replace(&mut self.0, State::Off);
+        // Nothing is left in it that would have to be dropped.
+        std::mem::forget(self);
         enter(state)
     }
 

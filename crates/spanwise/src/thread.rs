@@ -6,18 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
 use fastant::Anchor;
+use spanwise_model::propagate::TraceFlags;
 
 use crate::clock::Stamp;
-use crate::context::Context;
+use crate::context::{Context, Identity, Shared};
 use crate::fork;
 use crate::ids::Ids;
 use crate::intake::{Chunk, Intake, Slot};
 use crate::recorder::{Recorder, Started};
 use crate::recording::{Recording, Start};
 use crate::sampler::Root;
+#[cfg(feature = "tracing-layer")]
+use crate::shared;
 use crate::span::State;
 
-/// Recordings that a thread keeps for its next spans.
+/// Recordings, and contexts of spans that are not recorded, that a thread keeps for its next spans.
 const POOL: usize = 64;
 
 thread_local! {
@@ -60,6 +63,12 @@ pub(crate) struct Thread {
     places: Vec<Place>,
     /// The spans that this thread is in, innermost last.
     pub entered: Vec<State>,
+    /// The span of `tracing` that this thread made or left last: most likely the one that it will
+    /// enter or close next, which then need not be looked up.
+    #[cfg(feature = "tracing-layer")]
+    pub recent: Option<Arc<shared::Shared>>,
+    #[expect(clippy::vec_box, reason = "what moves between pool and span is a pointer")]
+    contexts: Vec<Box<Context>>,
     default: Option<Arc<Recorder>>,
     version: u64,
     forks: u64,
@@ -83,6 +92,9 @@ impl Thread {
             ids: Ids::unseeded(),
             places: Vec::new(),
             entered: Vec::new(),
+            #[cfg(feature = "tracing-layer")]
+            recent: None,
+            contexts: Vec::new(),
             default: None,
             version: 0,
             forks: 0,
@@ -95,9 +107,9 @@ impl Thread {
         self.entered.iter().rev().find_map(State::context)
     }
 
-    /// Starts a span of the default recorder below the current one.
+    /// Starts a span of the default recorder below the current one, as an application holds it.
     #[inline]
-    pub fn start_here(&mut self, start: &Start<'_>) -> Option<Started> {
+    pub fn start_here(&mut self, start: &Start<'_>) -> Option<State> {
         let version = VERSION.load(Relaxed);
         if self.version != version {
             self.version = version;
@@ -111,7 +123,30 @@ impl Thread {
         };
         let Thread { ids, places, entered, .. } = self;
         let parent = entered.iter().rev().find_map(State::context);
-        Some(places[at].start(ids, start, parent))
+        Some(match places[at].start(ids, start, parent) {
+            Started::Recording(recording) => State::Recording(recording),
+            Started::Unsampled(context) => self.passing(context),
+        })
+    }
+
+    #[inline]
+    fn passing(&mut self, context: Context) -> State {
+        State::Passing(match self.contexts.pop() {
+            Some(mut kept) => {
+                *kept = context;
+                kept
+            }
+            None => Box::new(context),
+        })
+    }
+
+    /// Keeps a context's memory for a later span.
+    #[inline]
+    fn let_go(&mut self, mut context: Box<Context>) {
+        context.shared = None;
+        if self.contexts.len() < POOL {
+            self.contexts.push(context);
+        }
     }
 
     #[inline]
@@ -134,7 +169,7 @@ impl Thread {
         parent: Option<&Context>,
     ) -> Box<Recording> {
         let at = self.place(recorder);
-        self.places[at].record(start, context, parent)
+        self.places[at].record(start, context.identity(), context.shared, parent)
     }
 
     /// New ids, for those who decide themselves about a trace.
@@ -220,32 +255,36 @@ impl Thread {
 impl Place {
     #[inline]
     fn start(&mut self, ids: &mut Ids, start: &Start<'_>, parent: Option<&Context>) -> Started {
-        let context = match parent {
-            Some(parent) => parent.child(ids.span_id()),
+        let (identity, shared) = match parent {
+            Some(parent) => {
+                let identity = Identity { span_id: ids.span_id(), ..parent.identity() };
+                (identity, parent.shared.clone())
+            }
             None => self.root(ids, start),
         };
-        if !context.is_sampled() || self.recorder.is_shut_down() {
-            return Started::Unsampled(context);
+        if !identity.flags.is_sampled() || self.recorder.is_shut_down() {
+            return Started::Unsampled(Context::of(identity, shared));
         }
-        Started::Recording(self.record(start, context, parent))
+        Started::Recording(self.record(start, identity, shared, parent))
     }
 
     #[inline]
     fn record(
         &mut self,
         start: &Start<'_>,
-        context: Context,
+        identity: Identity,
+        shared: Option<Arc<Shared>>,
         parent: Option<&Context>,
     ) -> Box<Recording> {
-        if context.is_sampled() {
+        if identity.flags.is_sampled() {
             let started = self.slot.started.load(Relaxed);
             self.slot.started.store(started + 1, Relaxed);
         }
         let mut recording = match self.pool.pop() {
             Some(recording) => recording,
-            None => Box::new(Recording::unused(Arc::clone(&self.recorder), context.clone())),
+            None => self.another(identity),
         };
-        recording.begin(start, context, parent);
+        recording.begin(start, identity, shared, parent);
         if self.shows_running {
             self.show(&mut recording);
         }
@@ -264,14 +303,18 @@ impl Place {
         }
     }
 
+    #[cold]
+    fn another(&self, identity: Identity) -> Box<Recording> {
+        Box::new(Recording::unused(Arc::clone(&self.recorder), identity))
+    }
+
     /// A new trace, and whether it is recorded.
     #[inline]
-    fn root(&mut self, ids: &mut Ids, start: &Start<'_>) -> Context {
-        let mut context = Context::root(ids.trace_id(), ids.span_id());
-        let Root { sampled, shared } = self.recorder.root(&context, start.name);
-        context.flags = context.flags.with_sampled(sampled);
-        context.shared = shared;
-        context
+    fn root(&self, ids: &mut Ids, start: &Start<'_>) -> (Identity, Option<Arc<Shared>>) {
+        let (trace_id, span_id) = (ids.trace_id(), ids.span_id());
+        let Root { sampled, shared } = self.recorder.root(trace_id, span_id, start.name);
+        let flags = TraceFlags::RANDOM.with_sampled(sampled);
+        (Identity { trace_id, span_id, flags }, shared)
     }
 
     #[inline]
@@ -322,6 +365,10 @@ impl Place {
 pub(crate) fn leave_and_end(depth: usize) {
     let to_wake = with(|thread| match thread.leave(depth) {
         State::Recording(recording) => thread.end(recording, Stamp::now()),
+        State::Passing(context) => {
+            thread.let_go(context);
+            None
+        }
         _ => None,
     });
     if let Some(recorder) = to_wake.flatten() {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::thread;
 
-use spanwise::{Recorder, Sampling, Settings};
+use spanwise::{Limits, Recorder, Sampling, Settings};
+use spanwise_model::Span;
 use spanwise_model::sampling::Rate;
 use spanwise_model::span::{Kind, StatusCode};
 use tracing::subscriber::with_default;
@@ -150,6 +151,42 @@ fn a_span_may_be_entered_on_several_threads_and_in_futures() {
         assert_eq!(shared.attributes.str("user.id"), Some("u-17"));
         assert_eq!(named("awaited")[0].parent_span_id, Some(named("task")[0].span_id));
     });
+}
+
+#[test]
+fn spans_of_two_subscribers_are_told_apart() {
+    with_recorder(|sink, recorder| {
+        let subscriber = || tracing_subscriber::registry().with(spanwise::layer());
+        // Each is the first span of its registry, so both have the same number.
+        let first = with_default(subscriber(), || info_span!("first"));
+        let second = with_default(subscriber(), || info_span!("second"));
+        first.in_scope(|| drop(spanwise::span("below first")));
+        second.in_scope(|| drop(spanwise::span("below second")));
+        drop((second, first));
+        assert!(recorder.flush(PATIENCE));
+        let spans = sink.spans();
+        let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+        for name in ["first", "second"] {
+            let below = named(&format!("below {name}"));
+            assert_eq!(below.parent_span_id, Some(named(name).span_id));
+        }
+    });
+}
+
+#[test]
+fn a_callsite_is_described_as_each_layer_and_recorder_wants() {
+    let sink = Sink::default();
+    let limits = Limits { attributes: 1, ..Limits::default() };
+    let (plain, narrow) = (sink.recorder(), Recorder::new(Settings { limits, ..sink.settings() }));
+    for (recorder, has_location) in [(&plain, true), (&plain, false), (&narrow, true)] {
+        let layer = spanwise::layer().location(has_location).recorder(Arc::clone(recorder));
+        with_default(tracing_subscriber::registry().with(layer), || drop(info_span!("here")));
+        assert!(recorder.flush(PATIENCE));
+    }
+    let keys = |span: &Span| span.attributes.iter().map(|one| one.key.to_string()).collect();
+    let keys: Vec<Vec<String>> = sink.spans().iter().map(keys).collect();
+    let all = ["level", "target", "code.file.path", "code.line.number"];
+    assert_eq!(keys, [&all[..], &all[..2], &all[..1]]);
 }
 
 #[test]
