@@ -88,18 +88,28 @@ fn leading_zero(bytes: &[u8], run: &Range<usize>) -> Option<Range<usize>> {
     }
     let separator = *bytes.get(run.end).filter(|byte| b" -./".contains(byte))?;
     let (mut lengths, mut end) = (vec![run.len()], run.end);
+    let mut three_groups = None;
     while bytes.get(end) == Some(&separator) && is_digit_at(bytes, end + 1) && lengths.len() < 5 {
         let next = run_end(bytes, end + 1, |byte| byte.is_ascii_digit());
         lengths.push(next - end - 1);
         end = next;
+        if lengths.len() == 3 {
+            three_groups = Some(end);
+        }
     }
-    let is_written_so = matches!(
-        *lengths,
-        [2, 2, 2, 2, 2] | [2, 3..=4, 4] | [3..=5, 5..=8] | [3..=5, 3..=4, 3..=4]
-    );
     let n_digits: usize = lengths.iter().sum();
-    (is_written_so && (9..=12).contains(&n_digits) && ends_number(bytes, end))
-        .then_some(run.start..end)
+    if is_grouped(&lengths) && (9..=12).contains(&n_digits) && ends_number(bytes, end) {
+        return Some(run.start..end);
+    }
+    // Behind a space, more digits may be something else: `020 7946 0958 2 calls`.
+    let is_whole =
+        separator == b' ' && lengths.len() > 3 && matches!(lengths[..3], [3..=5, 3..=4, 3..=4]);
+    three_groups.filter(|_| is_whole).map(|end| run.start..end)
+}
+
+/// Whether groups of these lengths are how telephone numbers are written.
+fn is_grouped(lengths: &[usize]) -> bool {
+    matches!(lengths, [2, 2, 2, 2, 2] | [2, 3..=4, 4] | [3..=5, 5..=8] | [3..=5, 3..=4, 3..=4])
 }
 
 /// A Chinese mobile, or digits that the text calls a telephone number.

@@ -169,6 +169,7 @@ fn private_keys_go_whole() {
 #[test]
 fn context_tells_what_bare_numbers_are() {
     check("order 4155552671 of 2024");
+    check("‹020 7946 0958› 2 calls");
     check("phone: ‹4155552671›");
     check("我的电话是‹4155552671›");
     check("SSN ‹123456789›");
