@@ -12,6 +12,8 @@ sys.path.append(str(ROOT / "examples/python"))
 
 from mock_model import MockModel, Reply, Request, ToolCall
 
+__all__ = ["MockModel", "Reply", "Request", "ToolCall", "openai_api"]
+
 MODEL = "gpt-4o-2024-08-06"
 USAGE = (120, 30)
 ANSWER = "It is 18 °C and sunny in Paris."

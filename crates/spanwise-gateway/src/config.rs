@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, Unexpected};
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Rule;
+
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -113,6 +115,10 @@ pub struct ModelProvider {
     /// How it is seen by others: `openai` for every OpenAI-compatible server, for example.
     #[serde(default)]
     pub provider_name: Option<String>,
+    /// Whether `stream_options.include_usage` is added to streams whose client did not ask for it,
+    /// and the usage taken out of the answer; on where the provider is known to understand it.
+    #[serde(default)]
+    pub include_usage: Option<bool>,
     /// Azure's `api-version`.
     #[serde(default)]
     pub api_version: Option<String>,
@@ -249,7 +255,7 @@ pub struct Keys {
 }
 
 /// Bounds on what clients can make the gateway hold, use or wait for.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Bytes of a request's body.
@@ -263,8 +269,8 @@ pub struct Limits {
     pub max_event_bytes: usize,
     /// How often a request may pass through gateways before it is taken for a loop.
     pub max_hops: u32,
-    /// Requests, tokens and dollars by model, in the shape of a key's limits.
-    pub models: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Requests, tokens and dollars, by key, model and both.
+    pub rules: Vec<Rule>,
 }
 
 impl Default for Limits {
@@ -275,7 +281,7 @@ impl Default for Limits {
             max_wait: Duration::from_secs(1),
             max_event_bytes: 1 << 20,
             max_hops: 8,
-            models: BTreeMap::new(),
+            rules: Vec::new(),
         }
     }
 }
@@ -310,7 +316,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Timeouts {
-            header: Duration::from_secs(60),
+            header: Duration::from_mins(1),
             body: Duration::from_mins(1),
             connect: Duration::from_secs(10),
             first_event: Duration::from_mins(5),
@@ -369,8 +375,8 @@ pub struct Tracing {
     pub parent: Parent,
     /// What is kept although it was not sampled.
     pub keep: Keep,
-    /// Where spans go.
-    pub exporters: Vec<Exporter>,
+    /// Where spans go: to a Spanwise server on this machine, unless said otherwise.
+    pub exporters: Option<Vec<Exporter>>,
     /// Whether prompts and answers are recorded.
     pub content: Content,
     /// The names under which spans are written.
@@ -387,7 +393,7 @@ impl Default for Tracing {
             random_sampling: 100.0,
             parent: Parent::default(),
             keep: Keep::default(),
-            exporters: Vec::new(),
+            exporters: None,
             content: Content::default(),
             profile: Profile::default(),
             service_name: "spanwise-gateway".to_owned(),

@@ -42,6 +42,12 @@ pub enum ConnectError {
     Host(String),
 }
 
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
 type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Opens connections.

@@ -4,19 +4,25 @@
 //! whoever runs a gateway hands these in.
 
 pub mod admission;
+mod aws;
 pub mod balance;
 pub mod cache;
 pub mod config;
 pub mod connect;
 pub mod dialect;
+pub mod exchange;
 pub mod fold;
 pub mod frames;
+pub mod gateway;
 pub mod json;
 pub mod keys;
 pub mod limits;
 pub mod pattern;
 pub mod plan;
 pub mod provider;
+pub mod record;
+pub mod relay;
+pub mod reply;
 pub mod retry;
 pub mod scan;
 pub mod trace;

@@ -1,14 +1,18 @@
 //! What a configuration amounts to: every name resolved, every mistake found before it matters.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::uri::{Authority, Scheme as UriScheme};
 use http::{HeaderName, HeaderValue, Uri};
 
+use crate::balance::{self, Balancer, BreakerPolicy, Credential as Login, Member};
 use crate::config::{self, Config, ModelProvider, Propagate, Secret, Strategy, Timeouts};
 use crate::dialect::Dialect;
 use crate::provider::{self, Preset, Scheme};
+
+/// Models of families that are remembered; their names come from clients.
+const MAX_MEMBERS: usize = 1000;
 
 /// Where secrets are found: in the environment and in files.
 pub trait Secrets {
@@ -33,6 +37,8 @@ pub struct Plan {
     short: HashMap<String, Arc<Route>>,
     /// `provider/*`, longest provider first.
     families: Vec<(String, Arc<Upstream>)>,
+    /// Models of families that were asked for, so that their health is not forgotten.
+    members: Mutex<HashMap<String, Arc<Route>>>,
     default: Option<String>,
     agents: HashMap<String, Arc<Upstream>>,
 }
@@ -42,10 +48,10 @@ pub struct Plan {
 pub struct Route {
     /// The name that clients ask for.
     pub name: String,
-    /// How one of the targets is chosen.
-    pub strategy: Strategy,
     /// In order of preference, never empty.
     pub targets: Vec<Target>,
+    /// Chooses one of them.
+    pub balancer: Balancer,
     /// Whether answers may come out of the cache.
     pub is_cached: bool,
 }
@@ -59,6 +65,8 @@ pub struct Target {
     pub model: String,
     /// Its share among the others' weights.
     pub weight: u32,
+    /// How it fares; shared by all routes that lead to it.
+    pub state: Arc<balance::Target>,
 }
 
 /// A connection to a provider or an agent: its address, its credential, its manners.
@@ -76,6 +84,8 @@ pub struct Upstream {
     pub base_path: String,
     /// How it is told who asks.
     pub credential: Credential,
+    /// How that fares.
+    pub login: Arc<Login>,
     /// What it speaks, in order of preference.
     pub dialects: Vec<Dialect>,
     /// Headers that each request gets.
@@ -84,6 +94,8 @@ pub struct Upstream {
     pub propagate: Propagate,
     /// Whether it gets the baggage too.
     pub passes_baggage: bool,
+    /// Whether it tells the usage of a stream when asked to, and only then.
+    pub injects_usage: bool,
     /// Azure's `api-version`.
     pub api_version: Option<String>,
     /// How long everything may take there.
@@ -123,6 +135,7 @@ impl Plan {
             by_name: HashMap::new(),
             short: HashMap::new(),
             families: Vec::new(),
+            members: Mutex::default(),
             default: None,
             agents: HashMap::new(),
             config,
@@ -141,8 +154,7 @@ impl Plan {
             }
             let is_cached =
                 route.cache.unwrap_or_else(|| config.cache.is_some_and(|cache| cache.enabled));
-            let (name, strategy) = (route.model.clone(), route.strategy);
-            let planned = Route { name, strategy, targets, is_cached };
+            let planned = Route::new(&route.model, route.strategy, targets, is_cached);
             plan.by_name.insert(route.model.clone(), Arc::new(planned));
         }
         for agent in &config.agents {
@@ -171,8 +183,17 @@ impl Plan {
         if let Some(route) = self.by_name.get(name).or_else(|| self.short.get(name)) {
             return Some(Arc::clone(route));
         }
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = members.get(name) {
+            return Some(Arc::clone(route));
+        }
         let (upstream, model) = self.family_of(name)?;
-        Some(Arc::new(self.single(name, &upstream, model)))
+        let route = Arc::new(self.single(name, &upstream, model));
+        if members.len() == MAX_MEMBERS {
+            members.clear();
+        }
+        members.insert(name.to_owned(), Arc::clone(&route));
+        Some(route)
     }
 
     /// The agent with this id.
@@ -240,13 +261,20 @@ impl Plan {
     }
 
     fn single(&self, name: &str, upstream: &Arc<Upstream>, model: &str) -> Route {
-        let upstream = Arc::clone(upstream);
-        Route {
-            name: name.to_owned(),
-            strategy: Strategy::Fallback,
-            targets: vec![Target { upstream, model: model.to_owned(), weight: 1 }],
-            is_cached: self.config.cache.is_some_and(|cache| cache.enabled),
-        }
+        let name_of_target = format!("{} {model}", upstream.id);
+        let state = balance::Target::new(
+            name_of_target,
+            Arc::clone(&upstream.login),
+            BreakerPolicy::default(),
+        );
+        let target = Target {
+            upstream: Arc::clone(upstream),
+            model: model.to_owned(),
+            weight: 1,
+            state: Arc::new(state),
+        };
+        let is_cached = self.config.cache.is_some_and(|cache| cache.enabled);
+        Route::new(name, Strategy::Fallback, vec![target], is_cached)
     }
 
     /// The provider of a model that only a `provider/*` allows.
@@ -269,6 +297,15 @@ impl Plan {
             short.entry(model.to_owned()).and_modify(|known| *known = None).or_insert(first);
         }
         short.into_iter().filter_map(|(name, route)| Some((name, route?))).collect()
+    }
+}
+
+impl Route {
+    fn new(name: &str, strategy: Strategy, targets: Vec<Target>, is_cached: bool) -> Self {
+        let member =
+            |target: &Target| Member { target: Arc::clone(&target.state), weight: target.weight };
+        let balancer = Balancer::new(strategy, targets.iter().map(member).collect());
+        Route { name: name.to_owned(), targets, balancer, is_cached }
     }
 }
 
@@ -347,10 +384,12 @@ fn upstream(
         authority: address.authority,
         base_path: address.path,
         credential,
+        login: Arc::new(Login::new(BreakerPolicy::credential())),
         dialects,
         headers: headers(&entry.headers, secrets).map_err(|reason| Mistake(at(&reason)))?,
         propagate: entry.propagate,
         passes_baggage: entry.baggage.unwrap_or(entry.base_url.is_some()),
+        injects_usage: entry.include_usage.unwrap_or(preset.injects_usage),
         api_version: entry.api_version.clone(),
         timeouts: entry.timeouts.unwrap_or(config.timeouts),
         ca_pem: ca_pem.map_err(|reason| Mistake(at(&reason)))?,
@@ -371,10 +410,12 @@ fn agent_upstream(
         authority: address.authority,
         base_path: address.path,
         credential: Credential::Clients,
+        login: Arc::new(Login::new(BreakerPolicy::credential())),
         dialects: Vec::new(),
         headers: headers(&agent.headers, secrets).map_err(at)?,
         propagate: agent.propagate,
         passes_baggage: true,
+        injects_usage: false,
         api_version: None,
         timeouts: config.timeouts,
         ca_pem: None,
@@ -402,15 +443,14 @@ fn address_of(entry: &ModelProvider, preset: &Preset) -> Result<Address, String>
     }
     let mut address = parse_address(&written)?;
     if address.path.is_empty() {
-        address.path = match preset.name {
-            "bedrock" => "",
+        let usual = match preset.name {
+            "bedrock" | "perplexity" => "",
             "gemini" => "/v1beta",
-            "perplexity" => "",
             "azure" if entry.api_version.is_some() => "/openai",
             "azure" => "/openai/v1",
             _ => "/v1",
-        }
-        .to_owned();
+        };
+        usual.clone_into(&mut address.path);
     }
     Ok(address)
 }
@@ -514,6 +554,12 @@ fn fail<T>(message: String) -> Result<T, Mistake> {
 }
 
 impl Upstream {
+    /// The port, also where the address leaves it to the scheme.
+    pub fn port(&self) -> u16 {
+        let usual = if self.scheme == UriScheme::HTTPS { 443 } else { 80 };
+        self.authority.port_u16().unwrap_or(usual)
+    }
+
     /// The path, with its query, under which a model is served in a dialect.
     pub fn path(&self, dialect: Dialect, model: &str, is_stream: bool) -> String {
         let base = match (dialect, &self.api_version) {

@@ -27,6 +27,8 @@ pub struct Preset {
     pub dialects: &'static [Dialect],
     /// How it is told who asks.
     pub scheme: Scheme,
+    /// Whether it tells the usage of a stream when asked to, and only then.
+    pub injects_usage: bool,
 }
 
 impl Preset {
@@ -42,7 +44,14 @@ impl Preset {
 }
 
 const fn compatible(name: &'static str, otel: &'static str, base_url: &'static str) -> Preset {
-    Preset { name, otel, base_url, dialects: &[Chat, Embeddings], scheme: Scheme::Bearer }
+    Preset {
+        name,
+        otel,
+        base_url,
+        dialects: &[Chat, Embeddings],
+        scheme: Scheme::Bearer,
+        injects_usage: true,
+    }
 }
 
 /// Public addresses as the providers document them.
@@ -57,6 +66,7 @@ pub static PRESETS: &[Preset] = &[
         base_url: "https://api.anthropic.com/v1",
         dialects: &[Messages],
         scheme: Scheme::Header("x-api-key"),
+        injects_usage: false,
     },
     Preset {
         name: "gemini",
@@ -64,6 +74,7 @@ pub static PRESETS: &[Preset] = &[
         base_url: "https://generativelanguage.googleapis.com/v1beta",
         dialects: &[Gemini],
         scheme: Scheme::Header("x-goog-api-key"),
+        injects_usage: false,
     },
     Preset {
         dialects: &[Chat, Responses, Embeddings],
@@ -76,6 +87,7 @@ pub static PRESETS: &[Preset] = &[
         base_url: "",
         dialects: &[Converse],
         scheme: Scheme::Aws,
+        injects_usage: false,
     },
     Preset {
         dialects: &[Chat, Ollama, Embeddings],
@@ -90,14 +102,22 @@ pub static PRESETS: &[Preset] = &[
     compatible("huggingface", "huggingface", "https://router.huggingface.co/v1"),
     compatible("llama_cpp", "llama_cpp", "http://127.0.0.1:8080/v1"),
     compatible("lm_studio", "lm_studio", "http://127.0.0.1:1234/v1"),
-    compatible("mistral", "mistral_ai", "https://api.mistral.ai/v1"),
+    // Tells it always, and refuses to be asked.
+    Preset {
+        injects_usage: false,
+        ..compatible("mistral", "mistral_ai", "https://api.mistral.ai/v1")
+    },
     compatible("moonshot", "moonshot_ai", "https://api.moonshot.ai/v1"),
     compatible("nvidia", "nvidia", "https://integrate.api.nvidia.com/v1"),
     Preset {
         dialects: &[Chat, Responses, Embeddings],
         ..compatible("openrouter", "openrouter", "https://openrouter.ai/api/v1")
     },
-    compatible("perplexity", "perplexity", "https://api.perplexity.ai"),
+    // Tells it always.
+    Preset {
+        injects_usage: false,
+        ..compatible("perplexity", "perplexity", "https://api.perplexity.ai")
+    },
     compatible("sambanova", "sambanova", "https://api.sambanova.ai/v1"),
     compatible("together", "together", "https://api.together.xyz/v1"),
     compatible("vllm", "vllm", "http://127.0.0.1:8000/v1"),

@@ -19,7 +19,7 @@ use crate::plan::Upstream;
 const IDLE: Duration = Duration::from_secs(45);
 
 /// The connections of one thread to one upstream.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client(Pool<Connector, Full<Bytes>>);
 
 impl Client {

@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::auth::keys::{Key, KeyFile, Scope};
 use crate::config::{AuthMode, Config, Listen, Settings};
+use crate::gateway::GatewayArgs;
 use crate::remote::Remote;
 use crate::{App, StartError, telemetry};
 
@@ -29,6 +30,8 @@ enum Command {
     Serve(Settings),
     /// Read the configuration, say what it amounts to, and exit
     Check(Settings),
+    /// Start a proxy in front of models and agents that traces every call
+    Gateway(GatewayArgs),
     /// Create, list and revoke API keys; works while the server runs
     Keys(KeysArgs),
     #[command(flatten)]
@@ -110,6 +113,7 @@ fn run(cli: Cli) -> Result<(), StartError> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(settings) => serve(Config::load(settings)?),
         Command::Check(settings) => say(&explain(&Config::load(settings)?)),
+        Command::Gateway(gateway) => gateway.run(),
         Command::Keys(keys) => keys.run(),
         Command::Remote(remote) => remote.run(),
     }
@@ -137,7 +141,7 @@ fn serve(config: Config) -> Result<(), StartError> {
 
 /// Takes all the open files that the process may have: shells give 1,024, and every segment of the
 /// store and every connection needs some.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let all = Rlimit { current: limit.maximum, ..limit };
     if let Err(error) = setrlimit(Resource::Nofile, all) {
@@ -146,7 +150,7 @@ fn raise_file_limit() {
 }
 
 /// Writes to standard output. A closed pipe is an I/O error, not a panic.
-fn say(text: &str) -> Result<(), StartError> {
+pub(crate) fn say(text: &str) -> Result<(), StartError> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

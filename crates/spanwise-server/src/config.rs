@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
-use serde::de::{self, Visitor};
+use serde::de::{self, DeserializeOwned, Visitor};
 use spanwise_store::Durability;
 
 use crate::StartError;
@@ -230,15 +230,23 @@ fn read_file(path: &Path) -> Result<File, StartError> {
 }
 
 fn parse_file(text: &str) -> Result<File, String> {
+    parse_yaml::<Option<File>>(text, expected_of).map(Option::unwrap_or_default)
+}
+
+/// Reads YAML. Mistakes name the key and the place; `expected_of` says what should stand at a key.
+pub(crate) fn parse_yaml<T: DeserializeOwned>(
+    text: &str,
+    expected_of: fn(&str) -> Option<&'static str>,
+) -> Result<T, String> {
     let options = serde_saphyr::options! { with_snippet: false };
     let mut key = String::new();
     let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
-        serde_path_to_error::deserialize::<_, Option<File>>(yaml).map_err(|error| {
+        serde_path_to_error::deserialize::<_, T>(yaml).map_err(|error| {
             key = error.path().to_string();
             error.into_inner()
         })
     });
-    read.map(Option::unwrap_or_default).map_err(|error| {
+    read.map_err(|error| {
         let Some(expected) = expected_of(&key) else {
             let name = key.rsplit('.').next().unwrap_or_default();
             let message = error.to_string().lines().collect::<Vec<_>>().join(" ");

@@ -15,6 +15,7 @@ pub mod config;
 mod connections;
 mod demo;
 pub mod error;
+mod gateway;
 mod import;
 pub mod ingest;
 mod problems;

@@ -1,1 +1,7 @@
-//! The gateway as a whole.
+//! The gateway as a whole: a real one between real sockets, in front of a mock of providers.
+
+#![allow(clippy::unwrap_used)]
+
+mod chat;
+mod faults;
+mod house;

@@ -13,6 +13,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("spanwise-store", "spanwise-model"),
     ("spanwise-gateway", "spanwise"),
     ("spanwise-gateway", "spanwise-model"),
+    ("spanwise-server", "spanwise"),
+    ("spanwise-server", "spanwise-gateway"),
     ("spanwise-server", "spanwise-model"),
     ("spanwise-server", "spanwise-pipeline"),
     ("spanwise-server", "spanwise-store"),

@@ -1,0 +1,356 @@
+//! A running gateway: its threads, what they share, and how it stops.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use spanwise::Recorder;
+use spanwise_model::price::PriceTable;
+use spanwise_model::sampling::Rate;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::admission::Admission;
+use crate::cache::{Cache, CachePolicy};
+use crate::config::ListenerKind;
+use crate::dialect::Dialect;
+use crate::exchange::{self, Target};
+use crate::keys::{Key, Keys};
+use crate::limits::Limits;
+use crate::plan::{Plan, Upstream};
+use crate::reply::{Body, Refusal, json};
+use crate::retry::{BudgetPolicy, RetryBudget, RetryPolicy};
+use crate::trace::Tracer;
+use crate::translate::ErrorKind;
+use crate::upstream::Client;
+
+/// More threads than this do not serve a proxy any faster on the machines that it runs on.
+const MAX_WORKERS: usize = 4;
+/// Headers of one request.
+const MAX_HEADERS: usize = 200;
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 64 << 10;
+/// How long nothing is accepted when there are no more file descriptors.
+const BREATHER: Duration = Duration::from_millis(50);
+
+/// Everything that serving a request takes, as one configuration says it.
+#[derive(Debug)]
+pub struct State {
+    /// What leads where.
+    pub plan: Plan,
+    /// Takes part in traces.
+    pub tracer: Arc<Tracer>,
+    /// What tokens cost.
+    pub prices: Arc<PriceTable>,
+    /// Keys of our own, if clients need any.
+    pub keys: Option<Keys>,
+    /// What may be used.
+    pub limits: Limits,
+    /// How many are served at once.
+    pub admission: Arc<Admission>,
+    /// Answers that are given again.
+    pub cache: Option<Arc<Cache>>,
+    /// How often and how fast to try again.
+    pub retry: RetryPolicy,
+    /// How many retries there may be at all.
+    pub retry_budget: Arc<RetryBudget>,
+    /// Of how many calls the content is recorded.
+    pub content_rate: Rate,
+}
+
+/// A mistake in keys or limits.
+pub type Mistake = Box<dyn std::error::Error + Send + Sync>;
+
+impl State {
+    /// Prepares everything. What was used and kept under the state before lives on.
+    pub fn new(
+        plan: Plan,
+        keys: Option<Vec<Key>>,
+        recorder: Option<Arc<Recorder>>,
+        before: Option<&State>,
+    ) -> Result<Self, Mistake> {
+        let config = &plan.config;
+        let tracer = Arc::new(Tracer::new(recorder, &config.tracing));
+        let keys = keys.map(Keys::new).transpose()?;
+        let (none, rules) = (Keys::default(), config.limits.rules.clone());
+        let of_keys = keys.as_ref().unwrap_or(&none);
+        let limits = match before {
+            Some(before) => before.limits.with_rules(rules, of_keys)?,
+            None => Limits::new(rules, of_keys)?,
+        };
+        let admission = match before {
+            Some(before) => Arc::clone(&before.admission),
+            None => Arc::new(Admission::new((&config.limits).into())),
+        };
+        let cache = config.cache.map(|cache| {
+            let kept = before.filter(|b| b.plan.config.cache == Some(cache));
+            let kept = kept.and_then(|before| before.cache.clone());
+            let max_bytes = usize::try_from(cache.max_bytes).unwrap_or(usize::MAX);
+            let policy = CachePolicy { max_bytes, ttl: cache.ttl, ..CachePolicy::default() };
+            kept.unwrap_or_else(|| Cache::new(policy))
+        });
+        let retry = RetryPolicy {
+            max_attempts: config.retry.attempts,
+            max_retry_after: config.retry.max_pause,
+            ..RetryPolicy::default()
+        };
+        let budget = BudgetPolicy { ratio: config.retry.budget, ..BudgetPolicy::default() };
+        Ok(State {
+            tracer,
+            prices: Arc::new(PriceTable::bundled()),
+            keys,
+            limits,
+            admission,
+            cache,
+            retry,
+            retry_budget: Arc::new(RetryBudget::new(budget, Instant::now())),
+            content_rate: Rate::new(config.tracing.content.sample / 100.0)?,
+            plan,
+        })
+    }
+}
+
+/// What one thread works with.
+#[derive(Debug)]
+pub struct Worker {
+    state: watch::Receiver<Arc<State>>,
+    clients: Mutex<Clients>,
+}
+
+/// Connections to upstreams, as long as the configuration names them.
+#[derive(Debug, Default)]
+struct Clients {
+    of: Option<Arc<State>>,
+    /// By where the upstream is in memory, which is its alone as long as the state lives.
+    by_upstream: HashMap<usize, Client>,
+}
+
+impl Worker {
+    /// The configuration in force.
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.borrow())
+    }
+
+    /// This thread's connections to an upstream.
+    pub fn client(&self, upstream: &Arc<Upstream>) -> Result<Client, Mistake> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
+        if !clients.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, &state)) {
+            *clients = Clients { of: Some(state), by_upstream: HashMap::new() };
+        }
+        let place = Arc::as_ptr(upstream) as usize;
+        if let Some(client) = clients.by_upstream.get(&place) {
+            return Ok(client.clone());
+        }
+        let client = Client::new(upstream)?;
+        clients.by_upstream.insert(place, client.clone());
+        Ok(client)
+    }
+}
+
+/// A socket that clients connect to, bound and listening.
+#[derive(Debug)]
+pub struct Listening {
+    /// Which of the configuration's listeners it is.
+    pub name: String,
+    /// The socket.
+    pub socket: StdListener,
+}
+
+/// A gateway that runs, on threads of its own.
+#[derive(Debug)]
+pub struct Gateway {
+    state: watch::Sender<Arc<State>>,
+    stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// Starts to serve.
+    pub fn start(state: State, listening: &[Listening]) -> io::Result<Self> {
+        let n_workers = state.plan.config.workers.unwrap_or_else(usual_workers).max(1);
+        let (state, watched) = watch::channel(Arc::new(state));
+        let (stop, stopping) = watch::channel(false);
+        let mut workers = Vec::with_capacity(n_workers);
+        for n in 0..n_workers {
+            let sockets = listening.iter().map(|l| Ok((l.name.clone(), l.socket.try_clone()?)));
+            let sockets: Vec<_> = sockets.collect::<io::Result<_>>()?;
+            let worker = Arc::new(Worker { state: watched.clone(), clients: Mutex::default() });
+            let stopping = stopping.clone();
+            let run = move || run_worker(&worker, sockets, stopping);
+            workers.push(std::thread::Builder::new().name(format!("gateway-{n}")).spawn(run)?);
+        }
+        Ok(Gateway { state, stop, workers })
+    }
+
+    /// The configuration in force.
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.borrow())
+    }
+
+    /// Serves by another configuration from now on. What is under way ends under the old one.
+    pub fn reload(&self, state: State) {
+        self.state.send_replace(Arc::new(state));
+    }
+
+    /// Takes no more connections, and returns when what is under way has ended, or the time for
+    /// that is over.
+    pub fn drain(self) {
+        self.stop.send_replace(true);
+        for worker in self.workers {
+            // A thread that panicked has nothing under way any more.
+            drop(worker.join());
+        }
+    }
+}
+
+fn usual_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS)
+}
+
+fn run_worker(
+    worker: &Arc<Worker>,
+    sockets: Vec<(String, StdListener)>,
+    stopping: watch::Receiver<bool>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "a thread of the gateway cannot start"),
+    };
+    let drain = worker.state().plan.config.timeouts.drain;
+    runtime.block_on(async {
+        let mut listeners = tokio::task::JoinSet::new();
+        for (name, socket) in sockets {
+            let (worker, stopping) = (Arc::clone(worker), stopping.clone());
+            listeners.spawn(async move {
+                if let Err(error) = accept(worker, &name, socket, stopping).await {
+                    tracing::error!(%error, listener = name, "a listener has failed");
+                }
+            });
+        }
+        let mut stopping = stopping;
+        drop(stopping.wait_for(|stop| *stop).await);
+        let ended = async { while listeners.join_next().await.is_some() {} };
+        if tokio::time::timeout(drain, ended).await.is_err() {
+            tracing::warn!("some requests were still under way when the gateway stopped");
+        }
+    });
+    runtime.shutdown_background();
+}
+
+async fn accept(
+    worker: Arc<Worker>,
+    name: &str,
+    socket: StdListener,
+    mut stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(socket)?;
+    let kind = {
+        let state = worker.state();
+        let found = state.plan.config.listeners.iter().find(|listener| listener.name == name);
+        found.map_or(ListenerKind::Model, |listener| listener.kind)
+    };
+    let connections = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => serve_connection(&worker, name, kind, stream, &connections),
+            Err(error) => {
+                // Out of file descriptors, mostly: those who are served give some back.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(BREATHER).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+    Ok(())
+}
+
+fn serve_connection(
+    worker: &Arc<Worker>,
+    name: &str,
+    kind: ListenerKind,
+    stream: TcpStream,
+    connections: &GracefulShutdown,
+) {
+    // Without this, an event waits until the client has acknowledged the one before.
+    drop(stream.set_nodelay(true));
+    let header_timeout = worker.state().plan.config.timeouts.header;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(MAX_HEAD as u32);
+    let (worker, name) = (Arc::clone(worker), Arc::<str>::from(name));
+    let service = service_fn(move |request| {
+        let (worker, name) = (Arc::clone(&worker), Arc::clone(&name));
+        async move { Ok::<_, Infallible>(unharmed(worker, name, kind, request).await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    });
+}
+
+/// A fault in our own code costs one request its answer, and nobody else anything.
+async fn unharmed(
+    worker: Arc<Worker>,
+    name: Arc<str>,
+    kind: ListenerKind,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let served = AssertUnwindSafe(dispatch(worker, &name, kind, request)).catch_unwind();
+    served.await.unwrap_or_else(|_| {
+        let message = "the gateway met a fault of its own";
+        Refusal::new(ErrorKind::Internal, "panic", message).response(Dialect::Chat)
+    })
+}
+
+async fn dispatch(
+    worker: Arc<Worker>,
+    _listener: &str,
+    _kind: ListenerKind,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    if head.uri.path() == "/healthz" {
+        return json(StatusCode::OK, r#"{"status":"ok"}"#);
+    }
+    let target = Target::of_path(head.uri.path());
+    match (&head.method, target) {
+        (&Method::POST, Some(target)) => exchange::serve(worker, target, head, body).await,
+        (&Method::GET, None) if head.uri.path() == "/v1/models" => {
+            exchange::models(&worker.state(), &head.headers)
+        }
+        (_, target) => {
+            let dialect = target.as_ref().map_or(Dialect::Chat, |target| target.dialect);
+            let message = format!("there is no {} {}", head.method, head.uri.path());
+            let refusal = Refusal::new(ErrorKind::NotFound, "not_found", message);
+            let status = if target.is_some() { 405 } else { 404 };
+            refusal.with_status(status).response(dialect)
+        }
+    }
+}

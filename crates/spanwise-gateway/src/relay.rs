@@ -1,0 +1,457 @@
+//! An answer on its way from an upstream to a client. Bytes go on first; a copy is read.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::admission::Admitted;
+use crate::balance::{InFlight, Outcome};
+use crate::cache;
+use crate::dialect::Dialect;
+use crate::fold::{self, Fold, Seen};
+use crate::frames::{Frame, Frames, Framing};
+use crate::limits::Reservation;
+use crate::record::{Fault, Record};
+use crate::reply::BrokenOff;
+use crate::translate::{self, ErrorKind, error_body};
+use crate::upstream::{Failure, FailureKind};
+
+/// Bytes of a whole answer that are kept for reading.
+const MAX_READ: usize = 32 << 20;
+/// How long the beginning of a stream is held back while it might still turn out to be an error.
+const HELD_AT_MOST: Duration = Duration::from_secs(5);
+
+/// What a request holds while it is served.
+#[derive(Debug, Default)]
+pub struct Holds {
+    /// Its place at the target.
+    pub in_flight: Option<InFlight>,
+    /// What it may use.
+    pub reservation: Option<Reservation>,
+    /// Its place in the gateway.
+    pub admitted: Option<Admitted>,
+}
+
+/// How an answer is read, and what is done to it.
+pub struct Manner {
+    /// What the client speaks.
+    pub client: Dialect,
+    /// How a stream is divided; `None` for an answer in one piece.
+    pub framing: Option<Framing>,
+    /// Bytes of one frame that are looked at.
+    pub max_event_bytes: usize,
+    /// Reads the copy.
+    pub fold: Fold,
+    /// Whether the usage at the end was asked for by us and not by the client.
+    pub strips_usage: bool,
+    /// Into the client's dialect, where that is another.
+    pub translation: Option<translate::Stream>,
+    /// The longest silence.
+    pub idle: Duration,
+    /// When all of it has to be over.
+    pub deadline: Instant,
+    /// Keeps it for the next who asks.
+    pub recording: Option<(cache::Recording, http::HeaderMap)>,
+}
+
+/// An answer on its way.
+pub struct Relay {
+    upstream: Incoming,
+    reading: Reading,
+    fold: Option<Fold>,
+    client: Dialect,
+    is_sse: bool,
+    strips_usage: bool,
+    translation: Option<translate::Stream>,
+    /// What is to go to the client.
+    ready: VecDeque<Bytes>,
+    record: Box<Record>,
+    holds: Holds,
+    recording: Option<(cache::Recording, http::HeaderMap)>,
+    idle: Duration,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
+    /// Whether content has come, or an end without any.
+    has_begun: bool,
+    /// An error that came before any content.
+    early_error: Option<fold::ProviderError>,
+    is_over: bool,
+    /// Whether the upstream said everything it had to say.
+    is_complete: bool,
+}
+
+enum Reading {
+    Whole { pieces: Vec<Bytes>, n_bytes: usize },
+    Frames(Box<Frames>),
+}
+
+/// Why an answer that had come with a good status is of no use.
+#[derive(Debug)]
+pub enum FalseStart {
+    /// The stream began with an error.
+    Error(fold::ProviderError),
+    /// The connection failed.
+    Failed(Failure),
+}
+
+impl Relay {
+    /// Takes over an answer whose head has come.
+    pub fn new(upstream: Incoming, manner: Manner, record: Box<Record>, holds: Holds) -> Self {
+        let reading = match manner.framing {
+            Some(framing) => {
+                Reading::Frames(Box::new(Frames::new(framing, manner.max_event_bytes)))
+            }
+            None => Reading::Whole { pieces: Vec::new(), n_bytes: 0 },
+        };
+        let timer = tokio::time::sleep_until((Instant::now() + manner.idle).into());
+        Relay {
+            upstream,
+            reading,
+            fold: Some(manner.fold),
+            client: manner.client,
+            is_sse: manner.framing == Some(Framing::Sse) || manner.translation.is_some(),
+            strips_usage: manner.strips_usage,
+            translation: manner.translation,
+            ready: VecDeque::new(),
+            record,
+            holds,
+            recording: manner.recording,
+            idle: manner.idle,
+            deadline: manner.deadline,
+            timer: Box::pin(timer),
+            has_begun: false,
+            early_error: None,
+            is_over: false,
+            is_complete: false,
+        }
+    }
+
+    /// Waits until a stream has begun for good. What has come until then is held back, so that
+    /// another upstream can still be asked without the client noticing.
+    pub async fn begin(&mut self, first_event: Duration) -> Result<(), FalseStart> {
+        if matches!(self.reading, Reading::Whole { .. }) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        loop {
+            let has_bytes = !self.ready.is_empty();
+            let patience = if has_bytes { HELD_AT_MOST.min(first_event) } else { first_event };
+            let latest = (started + patience).min(self.deadline);
+            let next = std::future::poll_fn(|context| self.poll_upstream(context));
+            let came = tokio::time::timeout_at(latest.into(), next).await;
+            if let Some(error) = self.early_error.take() {
+                return Err(FalseStart::Error(error));
+            }
+            match came {
+                Err(_) if has_bytes => return Ok(()),
+                Err(_) => {
+                    let late = Failure::late(FailureKind::FirstEventTimeout, patience);
+                    return Err(FalseStart::Failed(late));
+                }
+                Ok(Err(failure)) => return Err(FalseStart::Failed(failure)),
+                Ok(Ok(())) if self.has_begun || self.is_over => return Ok(()),
+                Ok(Ok(())) => {}
+            }
+        }
+    }
+
+    /// What was found out so far, to be used for another attempt.
+    pub fn give_back(self) -> (Box<Record>, Holds) {
+        (self.record, self.holds)
+    }
+
+    /// Adds to what is known of the exchange.
+    pub fn with_record(&mut self, add: impl FnOnce(&mut Record)) {
+        add(&mut self.record);
+    }
+
+    /// From now on the client gets it.
+    pub fn pass(self) -> Passing {
+        Passing(Box::new(self))
+    }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            match self.poll_upstream(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(failure)) => {
+                    if let Err(broken) = self.break_off(&failure) {
+                        return Poll::Ready(Some(Err(broken)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads one piece of what the upstream sends, or learns that it was all.
+    fn poll_upstream(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        match Pin::new(&mut self.upstream).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    self.take(data);
+                    let next = (Instant::now() + self.idle).min(self.deadline);
+                    self.timer.as_mut().reset(next.into());
+                }
+                if self.upstream.is_end_stream() {
+                    self.end();
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(Failure::of_body(&error))),
+            Poll::Ready(None) => {
+                self.end();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => {
+                if self.timer.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                let is_total = Instant::now() >= self.deadline;
+                let kind =
+                    if is_total { FailureKind::TotalTimeout } else { FailureKind::IdleTimeout };
+                Poll::Ready(Err(Failure::late(kind, self.idle)))
+            }
+        }
+    }
+
+    fn take(&mut self, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        self.record.firsts.byte.get_or_insert(now);
+        if let Some((recording, _)) = &mut self.recording {
+            recording.push(&data, now);
+        }
+        match &mut self.reading {
+            Reading::Whole { pieces, n_bytes } => {
+                *n_bytes += data.len();
+                if *n_bytes <= MAX_READ {
+                    pieces.push(data.clone());
+                }
+                self.ready.push_back(data);
+            }
+            Reading::Frames(frames) => {
+                // Where nothing is taken out, a piece goes on as it came, frame or not.
+                let passes = !self.strips_usage && self.translation.is_none();
+                if passes {
+                    self.ready.push_back(data.clone());
+                }
+                frames.push(data);
+                self.read_frames(now, passes);
+            }
+        }
+    }
+
+    fn read_frames(&mut self, now: Instant, passes: bool) {
+        while let Reading::Frames(frames) = &mut self.reading
+            && let Some(frame) = frames.next()
+        {
+            self.see(&frame, now, passes);
+        }
+    }
+
+    fn see(&mut self, frame: &Frame, now: Instant, passes: bool) {
+        let Some(fold) = &mut self.fold else { return };
+        let seen = fold.frame(frame);
+        let is_event = !frame.data().is_empty();
+        if is_event && self.record.firsts.event.is_none() {
+            self.record.firsts.event = Some(now);
+        }
+        let is_usage = matches!(seen, Seen::Usage);
+        match seen {
+            Seen::Content if self.record.firsts.content.is_none() => {
+                self.record.firsts.content = Some(now);
+                self.has_begun = true;
+                if let Some(in_flight) = &mut self.holds.in_flight {
+                    in_flight.first_token(now);
+                    // A probe of a target that had failed must not keep others waiting.
+                    in_flight.report(Outcome::Succeeded, now);
+                }
+            }
+            Seen::Error(error) if !self.has_begun => self.early_error = Some(error),
+            Seen::Error(error) => self.blame(Fault::of(&error)),
+            Seen::End => self.has_begun = true,
+            _ => {}
+        }
+        if passes || (self.strips_usage && is_usage) {
+            return;
+        }
+        let bytes = match &mut self.translation {
+            Some(translation) if is_event => translation.frame(frame.event(), frame.data()),
+            Some(_) => Bytes::new(),
+            None => frame.raw.clone(),
+        };
+        if !bytes.is_empty() {
+            self.ready.push_back(bytes);
+        }
+    }
+
+    /// The upstream has sent everything.
+    fn end(&mut self) {
+        if self.is_over {
+            return;
+        }
+        self.is_over = true;
+        let now = Instant::now();
+        let last = match &mut self.reading {
+            Reading::Frames(frames) => frames.finish(),
+            Reading::Whole { .. } => None,
+        };
+        let passes = !self.strips_usage && self.translation.is_none();
+        if let Some(frame) = last {
+            self.see(&frame, now, passes);
+        }
+        let ended = self.fold.as_ref().is_none_or(Fold::is_complete);
+        self.is_complete = matches!(self.reading, Reading::Whole { .. }) || ended;
+        if self.is_complete {
+            if let Some(translation) = &mut self.translation {
+                self.ready.push_back(translation.finish(translate::Ending::Closed));
+            }
+        } else {
+            let message = "the provider's stream ended early";
+            self.blame(Fault::new("stream_truncated", message));
+            self.tell_client(ErrorKind::Upstream, message);
+        }
+        if let Some(attempt) = self.record.attempt() {
+            attempt.ended = Some(now);
+        }
+        self.ready.retain(|bytes| !bytes.is_empty());
+    }
+
+    /// The upstream failed on the way. A stream ends with an error that its client understands;
+    /// anything else has to break off, so that nobody takes it for complete.
+    fn break_off(&mut self, failure: &Failure) -> Result<(), BrokenOff> {
+        self.is_over = true;
+        self.blame(Fault::new(failure.kind.as_str(), failure.message.clone()));
+        if let Some(in_flight) = &mut self.holds.in_flight {
+            in_flight.report(Outcome::Failed, Instant::now());
+        }
+        if self.is_sse {
+            let kind =
+                if failure.kind.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Upstream };
+            self.tell_client(kind, "the provider's stream broke off");
+            return Ok(());
+        }
+        Err(BrokenOff(failure.message.clone()))
+    }
+
+    fn tell_client(&mut self, kind: ErrorKind, message: &str) {
+        let event = match &mut self.translation {
+            Some(translation) => translation.finish(translate::Ending::Failed(kind, message)),
+            None if self.is_sse => error_event(self.client, kind, message),
+            None => Bytes::new(),
+        };
+        self.ready.push_back(event);
+    }
+
+    fn blame(&mut self, fault: Fault) {
+        if let Some(attempt) = self.record.attempt() {
+            attempt.fault.get_or_insert_with(|| fault.clone());
+        }
+        self.record.fault.get_or_insert(fault);
+    }
+
+    /// Says what the answer was, once the client has all of it or has gone away.
+    fn conclude(&mut self) {
+        let has_gone = !self.is_over || !self.ready.is_empty();
+        let Some(mut fold) = self.fold.take() else { return };
+        if let Reading::Whole { pieces, n_bytes } = &self.reading
+            && *n_bytes <= MAX_READ
+        {
+            fold.body(self.record.status, &joined(pieces));
+            self.record.firsts.event = self.record.firsts.byte;
+        }
+        let ending = match (has_gone, self.is_complete) {
+            (true, _) => fold::Ending::ClientGone,
+            (false, true) => fold::Ending::Closed,
+            (false, false) => fold::Ending::Broken,
+        };
+        let answer = fold.finish(ending);
+        if has_gone {
+            let message = "the client went away before the answer was complete";
+            self.blame(Fault::new("client_disconnect", message));
+        } else if self.record.fault.is_none() {
+            self.report_success();
+        }
+        self.record.answer = Some(answer);
+        self.record.settle(self.holds.reservation.take());
+        self.record.finish();
+    }
+
+    fn report_success(&mut self) {
+        let now = Instant::now();
+        if let Some(in_flight) = &mut self.holds.in_flight {
+            in_flight.report(Outcome::Succeeded, now);
+        }
+        if let Some((recording, headers)) = self.recording.take() {
+            recording.keep(http::StatusCode::OK, headers, now);
+        }
+    }
+}
+
+/// An answer that the client is getting. However that ends, it is concluded.
+#[derive(Debug)]
+pub struct Passing(Box<Relay>);
+
+impl Passing {
+    /// Gives the client what there is.
+    pub fn poll_data(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        self.0.poll_data(context)
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.0.conclude();
+    }
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("is_over", &self.is_over).finish_non_exhaustive()
+    }
+}
+
+fn joined(pieces: &[Bytes]) -> Bytes {
+    match pieces {
+        [one] => one.clone(),
+        many => many.concat().into(),
+    }
+}
+
+/// How a stream in this dialect says that it failed.
+fn error_event(client: Dialect, kind: ErrorKind, message: &str) -> Bytes {
+    let status = kind.status(client);
+    let body = error_body(client, status, kind, message).body;
+    let body = String::from_utf8_lossy(&body);
+    match client {
+        Dialect::Messages => format!("event: error\ndata: {body}\n\n"),
+        Dialect::Responses => {
+            let message = serde_json::Value::from(message);
+            format!(
+                "event: error\ndata: {{\"type\":\"error\",\"code\":\"server_error\",\
+                 \"message\":{message},\"param\":null}}\n\n"
+            )
+        }
+        _ => format!("data: {body}\n\n"),
+    }
+    .into()
+}

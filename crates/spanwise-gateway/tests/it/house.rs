@@ -1,0 +1,216 @@
+//! What the tests live in: a gateway, its upstream, its clients, and what it recorded.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use spanwise::export::{Batch, Delivered, ExportError, Exporter};
+use spanwise::{Recorder, Settings};
+use spanwise_bench_gateway::mock::MockUpstream;
+use spanwise_gateway::gateway::{Gateway, Listening, State};
+use spanwise_gateway::keys::Key;
+use spanwise_gateway::plan::{Plan, Secrets};
+use spanwise_model::{Span, SpanId, Value};
+
+/// A running gateway in front of a mock.
+pub struct House {
+    pub mock: MockUpstream,
+    gateway: Option<Gateway>,
+    pub url: String,
+    recorder: Arc<Recorder>,
+    spans: Arc<Mutex<Vec<Span>>>,
+}
+
+/// Takes spans for the test to look at.
+struct Taker(Arc<Mutex<Vec<Span>>>);
+
+impl Exporter for Taker {
+    fn export(&mut self, batch: &Batch, _: Instant) -> Result<Delivered, ExportError> {
+        self.0.lock().unwrap().extend_from_slice(batch.spans());
+        Ok(Delivered::default())
+    }
+}
+
+struct NoSecrets;
+
+impl Secrets for NoSecrets {
+    fn variable(&self, name: &str) -> Option<String> {
+        (name == "KEY").then(|| "sk-upstream".to_owned())
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        Err(format!("no {path}"))
+    }
+}
+
+impl House {
+    /// A gateway whose `openai/…` and `anthropic/…` models are the mock's.
+    pub fn new() -> Self {
+        Self::with("{}")
+    }
+
+    /// The same with more configuration, in JSON. `MOCK` stands for the mock's address.
+    pub fn with(more: &str) -> Self {
+        Self::start(more, None)
+    }
+
+    /// The same with keys of its own.
+    pub fn start(more: &str, keys: Option<Vec<Key>>) -> Self {
+        let mock = MockUpstream::start().unwrap();
+        let mut config: Json = serde_json::json!({
+            "listeners": [{"name": "models", "port": 0}],
+            "workers": 1,
+            "model_providers": [
+                {"model": "openai/*", "base_url": mock.url(), "access_key": "$KEY"},
+                {"model": "anthropic/*", "base_url": mock.url(), "access_key": "$KEY"},
+            ],
+        });
+        let more: Json = serde_json::from_str(&more.replace("MOCK", &mock.url())).unwrap();
+        for (key, value) in more.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        let plan = Plan::new(serde_json::from_value(config).unwrap(), &NoSecrets).unwrap();
+        let spans = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&spans);
+        let settings = Settings {
+            exporters: vec![Arc::new(move || Box::new(Taker(Arc::clone(&taken))))],
+            ..Settings::default()
+        };
+        let recorder = Recorder::new(settings);
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", socket.local_addr().unwrap());
+        let state = State::new(plan, keys, Some(Arc::clone(&recorder)), None).unwrap();
+        let listening = vec![Listening { name: "models".to_owned(), socket }];
+        let gateway = Some(Gateway::start(state, &listening).unwrap());
+        House { mock, gateway, url, recorder, spans }
+    }
+
+    /// Stops the gateway when what is under way has ended.
+    pub fn stop(&mut self) {
+        if let Some(gateway) = self.gateway.take() {
+            gateway.drain();
+        }
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        self.post_with(path, body, &[])
+    }
+
+    /// The same with headers.
+    pub fn post_with(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+        let agent = agent();
+        let mut request = agent.post(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::read(request.content_type("application/json").send(body).unwrap())
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        Answer::read(agent().get(format!("{}{path}", self.url)).call().unwrap())
+    }
+
+    /// The spans of all exchanges so far, which have to be this many. They are written when the
+    /// last byte has gone out, which the client may notice before the gateway does.
+    pub fn spans(&self, n: usize) -> Vec<Span> {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            self.recorder.flush(Duration::from_secs(5));
+            let spans = self.spans.lock().unwrap().clone();
+            if spans.len() >= n || Instant::now() > until {
+                assert_eq!(spans.len(), n, "{}", tree(&spans, &[]));
+                return spans;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The spans as a tree, each with those of these attributes that it has.
+    pub fn tree(&self, n: usize, shown: &[&str]) -> String {
+        tree(&self.spans(n), shown)
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(30)))
+        .build()
+        .into()
+}
+
+/// An answer that a client got.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HashMap<String, String>,
+    pub body: String,
+    /// Whether it ended as it should.
+    pub is_whole: bool,
+}
+
+impl Answer {
+    fn read(response: ureq::http::Response<ureq::Body>) -> Self {
+        let (head, body) = response.into_parts();
+        let text =
+            |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
+        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+        let headers = headers.collect();
+        let mut bytes = Vec::new();
+        let is_whole = body.into_reader().read_to_end(&mut bytes).is_ok();
+        let body = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: head.status.as_u16(), headers, body, is_whole }
+    }
+
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The data of the events of a stream.
+    pub fn events(&self) -> Vec<String> {
+        let lines = BufReader::new(self.body.as_bytes()).lines().map(Result::unwrap);
+        lines.filter_map(|line| Some(line.strip_prefix("data: ")?.to_owned())).collect()
+    }
+}
+
+/// Spans as an indented tree, children by time.
+pub fn tree(spans: &[Span], shown: &[&str]) -> String {
+    let ids: Vec<SpanId> = spans.iter().map(|span| span.span_id).collect();
+    let mut text = String::new();
+    let mut roots: Vec<&Span> = spans
+        .iter()
+        .filter(|span| span.parent_span_id.is_none_or(|parent| !ids.contains(&parent)))
+        .collect();
+    roots.sort_by_key(|span| span.start_time_unix_nano);
+    for root in roots {
+        branch(root, spans, shown, 0, &mut text);
+    }
+    text
+}
+
+fn branch(span: &Span, spans: &[Span], shown: &[&str], depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    let _ = write!(text, "{indent}{}", span.name);
+    for key in shown {
+        if let Some(value) = span.attributes.get(key) {
+            let _ = match value {
+                Value::String(value) => write!(text, " {key}={value}"),
+                Value::Int(value) => write!(text, " {key}={value}"),
+                Value::Bool(value) => write!(text, " {key}={value}"),
+                other => write!(text, " {key}={other:?}"),
+            };
+        }
+    }
+    text.push('\n');
+    let mut children: Vec<&Span> =
+        spans.iter().filter(|child| child.parent_span_id == Some(span.span_id)).collect();
+    children.sort_by_key(|child| child.start_time_unix_nano);
+    for child in children {
+        branch(child, spans, shown, depth + 1, text);
+    }
+}
