@@ -24,7 +24,6 @@ use tokio::sync::watch;
 
 use crate::admission::Admission;
 use crate::cache::{Cache, CachePolicy};
-use crate::config::ListenerKind;
 use crate::dialect::Dialect;
 use crate::exchange::{self, Target};
 use crate::keys::{Key, Keys};
@@ -235,7 +234,7 @@ fn run_worker(
         for (name, socket) in sockets {
             let (worker, stopping) = (Arc::clone(worker), stopping.clone());
             listeners.spawn(async move {
-                if let Err(error) = accept(worker, &name, socket, stopping).await {
+                if let Err(error) = accept(worker, socket, stopping).await {
                     tracing::error!(%error, listener = name, "a listener has failed");
                 }
             });
@@ -252,17 +251,11 @@ fn run_worker(
 
 async fn accept(
     worker: Arc<Worker>,
-    name: &str,
     socket: StdListener,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let listener = TcpListener::from_std(socket)?;
-    let kind = {
-        let state = worker.state();
-        let found = state.plan.config.listeners.iter().find(|listener| listener.name == name);
-        found.map_or(ListenerKind::Model, |listener| listener.kind)
-    };
     let connections = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -270,7 +263,7 @@ async fn accept(
             _ = stopping.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => serve_connection(&worker, name, kind, stream, &connections),
+            Ok((stream, _)) => serve_connection(&worker, stream, &connections),
             Err(error) => {
                 // Out of file descriptors, mostly: those who are served give some back.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -283,13 +276,7 @@ async fn accept(
     Ok(())
 }
 
-fn serve_connection(
-    worker: &Arc<Worker>,
-    name: &str,
-    kind: ListenerKind,
-    stream: TcpStream,
-    connections: &GracefulShutdown,
-) {
+fn serve_connection(worker: &Arc<Worker>, stream: TcpStream, connections: &GracefulShutdown) {
     // Without this, an event waits until the client has acknowledged the one before.
     drop(stream.set_nodelay(true));
     let header_timeout = worker.state().plan.config.timeouts.header;
@@ -301,10 +288,10 @@ fn serve_connection(
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(MAX_HEAD as u32);
-    let (worker, name) = (Arc::clone(worker), Arc::<str>::from(name));
+    let worker = Arc::clone(worker);
     let service = service_fn(move |request| {
-        let (worker, name) = (Arc::clone(&worker), Arc::clone(&name));
-        async move { Ok::<_, Infallible>(unharmed(worker, name, kind, request).await) }
+        let worker = Arc::clone(&worker);
+        async move { Ok::<_, Infallible>(unharmed(worker, request).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = connections.watch(connection);
@@ -316,25 +303,15 @@ fn serve_connection(
 }
 
 /// A fault in our own code costs one request its answer, and nobody else anything.
-async fn unharmed(
-    worker: Arc<Worker>,
-    name: Arc<str>,
-    kind: ListenerKind,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let served = AssertUnwindSafe(dispatch(worker, &name, kind, request)).catch_unwind();
+async fn unharmed(worker: Arc<Worker>, request: Request<Incoming>) -> Response<Body> {
+    let served = AssertUnwindSafe(dispatch(worker, request)).catch_unwind();
     served.await.unwrap_or_else(|_| {
         let message = "the gateway met a fault of its own";
         Refusal::new(ErrorKind::Internal, "panic", message).response(Dialect::Chat)
     })
 }
 
-async fn dispatch(
-    worker: Arc<Worker>,
-    _listener: &str,
-    _kind: ListenerKind,
-    request: Request<Incoming>,
-) -> Response<Body> {
+async fn dispatch(worker: Arc<Worker>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     if head.uri.path() == "/healthz" {
         return json(StatusCode::OK, r#"{"status":"ok"}"#);

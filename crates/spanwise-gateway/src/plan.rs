@@ -314,6 +314,10 @@ fn check_listeners(config: &Config) -> Result<(), Mistake> {
         return fail("listeners: there has to be at least one".to_owned());
     }
     for (at, listener) in config.listeners.iter().enumerate() {
+        if listener.kind == config::ListenerKind::Agent {
+            let name = &listener.name;
+            return fail(format!("listeners: `{name}` is for agents, which are not served yet"));
+        }
         let rest = &config.listeners[at + 1..];
         if rest.iter().any(|other| other.name == listener.name) {
             return fail(format!("listeners: two are called `{}`", listener.name));

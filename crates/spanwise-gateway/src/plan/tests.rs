@@ -85,3 +85,10 @@ fn mistakes_are_said_so_that_they_can_be_mended() {
         assert!(!mistake.contains("sk-1"));
     }
 }
+
+#[test]
+fn what_is_not_served_is_refused() {
+    let text = r#"{"listeners":[{"name":"agents","type":"agent","port":0}]}"#;
+    let mistake = Plan::new(serde_json::from_str(text).unwrap(), &Fixed).err().unwrap();
+    assert_eq!(mistake.to_string(), "listeners: `agents` is for agents, which are not served yet");
+}
