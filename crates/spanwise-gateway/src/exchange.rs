@@ -217,11 +217,16 @@ impl Exchange {
 
     /// Answers with an error, in the client's dialect.
     fn refuse(&mut self, refusal: &Refusal) -> Response<Body> {
-        let mut response = refusal.response(self.target.dialect);
+        let response = refusal.response(self.target.dialect);
+        self.close(response, Fault::new(refusal.fault, refusal.message.clone()))
+    }
+
+    /// Ends the exchange with this answer, which is about what went wrong.
+    fn close(&mut self, mut response: Response<Body>, fault: Fault) -> Response<Body> {
         if let Some(mut record) = self.record.take() {
             self.state.tracer.respond(&record.place, response.headers_mut());
             record.status = response.status().as_u16();
-            record.fault = Some(Fault::new(refusal.fault, refusal.message.clone()));
+            record.fault = Some(fault);
             record.finish();
         }
         response

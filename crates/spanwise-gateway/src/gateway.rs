@@ -23,14 +23,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::admission::Admission;
-use crate::cache::{Cache, CachePolicy};
+use crate::cache::Cache;
 use crate::dialect::Dialect;
 use crate::exchange::{self, Target};
 use crate::keys::{Key, Keys};
 use crate::limits::Limits;
 use crate::plan::{Plan, Upstream};
 use crate::reply::{Body, Refusal, json};
-use crate::retry::{BudgetPolicy, RetryBudget, RetryPolicy};
+use crate::retry::{RetryBudget, RetryPolicy};
 use crate::trace::Tracer;
 use crate::translate::ErrorKind;
 use crate::upstream::Client;
@@ -96,25 +96,22 @@ impl State {
         let cache = config.cache.map(|cache| {
             let kept = before.filter(|b| b.plan.config.cache == Some(cache));
             let kept = kept.and_then(|before| before.cache.clone());
-            let max_bytes = usize::try_from(cache.max_bytes).unwrap_or(usize::MAX);
-            let policy = CachePolicy { max_bytes, ttl: cache.ttl, ..CachePolicy::default() };
-            kept.unwrap_or_else(|| Cache::new(policy))
+            kept.unwrap_or_else(|| Cache::new((&cache).into()))
         });
-        let retry = RetryPolicy {
-            max_attempts: config.retry.attempts,
-            max_retry_after: config.retry.max_pause,
-            ..RetryPolicy::default()
+        let retry_budget = match before.filter(|b| b.plan.config.retry == config.retry) {
+            Some(before) => Arc::clone(&before.retry_budget),
+            None => Arc::new(RetryBudget::new((&config.retry).into(), Instant::now())),
         };
-        let budget = BudgetPolicy { ratio: config.retry.budget, ..BudgetPolicy::default() };
+        let prices = before.map(|before| Arc::clone(&before.prices));
         Ok(State {
             tracer,
-            prices: Arc::new(PriceTable::bundled()),
+            prices: prices.unwrap_or_else(|| Arc::new(PriceTable::bundled())),
             keys,
             limits,
             admission,
             cache,
-            retry,
-            retry_budget: Arc::new(RetryBudget::new(budget, Instant::now())),
+            retry: (&config.retry).into(),
+            retry_budget,
             content_rate: Rate::new(config.tracing.content.sample / 100.0)?,
             plan,
         })

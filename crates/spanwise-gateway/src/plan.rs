@@ -543,7 +543,8 @@ fn secret(key: &str, written: &Secret, secrets: &dyn Secrets) -> Result<String, 
     })
 }
 
-fn look_up(written: &Secret, secrets: &dyn Secrets) -> Result<Option<String>, String> {
+/// What a text of the configuration stands for; `None` if it stands for itself.
+pub fn look_up(written: &Secret, secrets: &dyn Secrets) -> Result<Option<String>, String> {
     if let Some(path) = written.0.strip_prefix("file:") {
         return secrets.file(path).map(|text| Some(text.trim().to_owned()));
     }

@@ -134,24 +134,24 @@ pub fn path(dialect: Dialect, model: &str, is_stream: bool) -> String {
         Responses => "/responses".to_owned(),
         Embeddings => "/embeddings".to_owned(),
         Messages => "/messages".to_owned(),
-        Gemini if is_stream => format!("/models/{model}:streamGenerateContent?alt=sse"),
-        Gemini => format!("/models/{model}:generateContent"),
-        Converse if is_stream => format!("/model/{}/converse-stream", escaped(model)),
-        Converse => format!("/model/{}/converse", escaped(model)),
+        Gemini if is_stream => format!("/models/{}:streamGenerateContent?alt=sse", in_path(model)),
+        Gemini => format!("/models/{}:generateContent", in_path(model)),
+        Converse if is_stream => format!("/model/{}/converse-stream", in_path(model)),
+        Converse => format!("/model/{}/converse", in_path(model)),
         Ollama => "/api/chat".to_owned(),
     }
 }
 
-/// Bedrock's models have colons and, as ARNs, slashes in their names.
-fn escaped(model: &str) -> String {
-    let mut path = String::with_capacity(model.len() + 8);
-    for byte in model.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+/// A model's name as one segment of a path: the ARNs of Bedrock have slashes and colons.
+fn in_path(model: &str) -> String {
+    use std::fmt::Write as _;
+    let mut path = String::with_capacity(model.len());
+    for byte in model.trim_start_matches("models/").bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             path.push(char::from(byte));
         } else {
-            path.push('%');
-            path.push(char::from(b"0123456789ABCDEF"[usize::from(byte >> 4)]));
-            path.push(char::from(b"0123456789ABCDEF"[usize::from(byte & 15)]));
+            let written = write!(path, "%{byte:02X}");
+            debug_assert!(written.is_ok(), "writing into memory does not fail");
         }
     }
     path

@@ -172,8 +172,10 @@ impl Relay {
         add(&mut self.record);
     }
 
-    /// From now on the client gets it.
-    pub fn pass(self) -> Passing {
+    /// From now on the client gets it, and what goes wrong is the answer's fault: nobody else can
+    /// be asked any more.
+    pub fn pass(mut self) -> Passing {
+        self.has_begun = true;
         Passing(Box::new(self))
     }
 

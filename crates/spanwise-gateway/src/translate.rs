@@ -36,8 +36,6 @@ pub use stream::{Ending, Stream};
 pub struct Translated {
     /// The body to send.
     pub body: Bytes,
-    /// The path below the provider's base URL, for dialects that name the model there.
-    pub path: Option<String>,
     /// Whether the answer will be a stream.
     pub stream: bool,
     /// What was left out.
@@ -109,21 +107,7 @@ pub fn request(
         Dialect::Ollama => ollama::write_request(&conversation, target_model, &mut notes),
         Dialect::Embeddings => Err(no_way(from, to)),
     }?;
-    let path = path(to, target_model, stream);
-    Ok(Translated { body: body.into(), path, stream, dropped: notes.dropped, reply })
-}
-
-/// The path below the provider's base URL, for dialects that name the model there.
-pub fn path(dialect: Dialect, model: &str, stream: bool) -> Option<String> {
-    match (dialect, stream) {
-        (Dialect::Gemini, false) => Some(format!("/models/{}:generateContent", in_path(model))),
-        (Dialect::Gemini, true) => {
-            Some(format!("/models/{}:streamGenerateContent?alt=sse", in_path(model)))
-        }
-        (Dialect::Converse, false) => Some(format!("/model/{}/converse", in_path(model))),
-        (Dialect::Converse, true) => Some(format!("/model/{}/converse-stream", in_path(model))),
-        _ => None,
-    }
+    Ok(Translated { body: body.into(), stream, dropped: notes.dropped, reply })
 }
 
 /// The content type of an answer in this dialect.
@@ -134,21 +118,6 @@ pub fn content_type(dialect: Dialect, stream: bool) -> &'static str {
         Dialect::Ollama => "application/x-ndjson",
         _ => "text/event-stream",
     }
-}
-
-/// A model's name as one segment of a path: the ARNs of Bedrock have slashes and colons.
-fn in_path(model: &str) -> String {
-    use std::fmt::Write as _;
-    let mut path = String::with_capacity(model.len());
-    for byte in model.trim_start_matches("models/").bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            path.push(char::from(byte));
-        } else {
-            let written = write!(path, "%{byte:02X}");
-            debug_assert!(written.is_ok(), "writing into memory does not fail");
-        }
-    }
-    path
 }
 
 fn no_way(from: Dialect, to: Dialect) -> Untranslatable {

@@ -11,7 +11,7 @@ use spanwise::{ConfigError, Recorder};
 use spanwise_gateway::config::{Config, Listener, Secret, Tracing};
 use spanwise_gateway::gateway::{Gateway, Listening, State};
 use spanwise_gateway::keys::{Key, KeyList};
-use spanwise_gateway::plan::{Plan, Secrets};
+use spanwise_gateway::plan::{Plan, Secrets, look_up};
 use spanwise_model::redact::{self, Redactor};
 
 use crate::cli::{raise_file_limit, say};
@@ -289,12 +289,9 @@ fn recorder(tracing: &Tracing) -> Result<Option<Arc<Recorder>>, StartError> {
 }
 
 fn resolved(secret: &Secret) -> Result<String, StartError> {
-    match secret.0.strip_prefix('$') {
-        None => Ok(secret.0.clone()),
-        Some(name) => Outside
-            .variable(name.trim_matches(['{', '}']))
-            .ok_or_else(|| StartError::Config(format!("tracing: the variable {name} is not set"))),
-    }
+    let found = look_up(secret, &Outside)
+        .map_err(|reason| StartError::Config(format!("tracing: {reason}")))?;
+    Ok(found.unwrap_or_else(|| secret.0.clone()))
 }
 
 /// What the configuration amounts to, for people.

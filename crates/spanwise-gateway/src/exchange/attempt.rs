@@ -213,17 +213,6 @@ impl Exchange {
         Some(&attempt.upstream.credential)
     }
 
-    /// Ends the exchange with this answer, which is about what went wrong.
-    fn close(&mut self, mut response: Response<Body>, fault: Fault) -> Response<Body> {
-        if let Some(mut record) = self.record.take() {
-            self.state.tracer.respond(&record.place, response.headers_mut());
-            record.status = response.status().as_u16();
-            record.fault = Some(fault);
-            record.finish();
-        }
-        response
-    }
-
     /// Asks one target. The outer error is about the request, the inner one about the target.
     async fn attempt(
         &mut self,
@@ -490,7 +479,8 @@ impl Exchange {
         }
         let translation = prepared.reply.as_ref().map(|reply| reply.stream(&stamp));
         if translation.is_some() {
-            headers.insert(CONTENT_TYPE, stream_type(self.target.dialect));
+            let kind = translate::content_type(self.target.dialect, true);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         } else if framing.is_none()
             && let Some(length) = head.headers.get(http::header::CONTENT_LENGTH)
         {
@@ -577,15 +567,6 @@ impl Exchange {
     }
 }
 
-/// The content type of a stream in a dialect.
-fn stream_type(dialect: Dialect) -> HeaderValue {
-    HeaderValue::from_static(match dialect {
-        Dialect::Ollama => "application/x-ndjson",
-        Dialect::Converse => "application/vnd.amazon.eventstream",
-        _ => "text/event-stream; charset=utf-8",
-    })
-}
-
 impl Failed {
     fn of(failure: Failure) -> Self {
         let trouble = match failure.kind {
@@ -609,7 +590,12 @@ impl Failed {
         match start {
             FalseStart::Failed(failure) => Failed::of(failure),
             FalseStart::Error(error) => Failed {
-                trouble: Trouble::BrokenAnswer,
+                // What is wrong with the request is wrong with it everywhere.
+                trouble: if error.is_retryable {
+                    Trouble::BrokenAnswer
+                } else {
+                    Trouble::Status(StatusCode::BAD_REQUEST)
+                },
                 fault: Fault::of(&error),
                 retry_after: None,
                 answer: None,

@@ -78,6 +78,19 @@ fn fault_15_an_error_after_content_is_forwarded_and_nobody_else_is_asked() {
 }
 
 #[test]
+fn fault_15_an_error_that_comes_when_nobody_could_wait_any_longer_is_told() {
+    let house = House::with(
+        r#"{"model_providers":[{"model":"openai/*","base_url":"MOCK/~pace=900,error=0/v1"}],
+            "timeouts":{"first_event":"300ms"}}"#,
+    );
+    let answer = house.post(CHAT, &ask("gpt-4o", r#","stream":true"#));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(answer.body.contains("\"error\""), "{}", answer.body);
+    let tree = house.tree(3, &["error.type"]);
+    assert!(tree.contains("chat gpt-4o error.type="), "{tree}");
+}
+
+#[test]
 fn fault_17_a_refused_credential_is_not_shown() {
     let house = House::with(
         r#"{"model_providers":[{"model":"openai/*","base_url":"MOCK/~status=401/v1","access_key":"$KEY"}]}"#,

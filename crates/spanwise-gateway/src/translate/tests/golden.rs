@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::frames::Framing;
+use crate::provider;
 
 use super::super::*;
 use super::frames::frames;
@@ -56,7 +57,8 @@ fn requests_of_every_dialect_reach_every_other() {
             Err(refused) => format!("{} {refused}", refused.kind.status(from)),
             Ok(translated) => {
                 let mut out = pretty(&translated.body);
-                if let Some(path) = translated.path {
+                if matches!(to, Dialect::Gemini | Dialect::Converse) {
+                    let path = provider::path(to, model_of(to), translated.stream);
                     write!(out, "\npath {path}").unwrap();
                 }
                 for dropped in translated.dropped {
