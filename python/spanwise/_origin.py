@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 # Instrumentations of frameworks: the framework's name, and the package that has its version.
 FRAMEWORKS = {
     "langchain": ("langchain", "langchain-core"),
@@ -39,6 +37,9 @@ def origin_of(scope: str) -> tuple[tuple[str, str] | None] | None:
     if library not in FRAMEWORKS:
         return None
     name, package = FRAMEWORKS[library]
+    # It takes as long to import as all of spanwise does, and most applications never come here.
+    from importlib import metadata
+
     try:
         version = metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -109,6 +109,17 @@ print(hasattr(ThreadPoolExecutor.submit, "__wrapped__"))
     assert run_program(program).stdout.split("\n") == ["[]", "True", "True", "False", ""]
 
 
+def test_what_takes_long_to_import_is_imported_when_it_is_needed() -> None:
+    program = """
+import sys
+from spanwise import Spanwise
+
+Spanwise.init("test", trace_exporter="none").shutdown()
+print([name for name in ("importlib.metadata", "asyncio", "yaml") if name in sys.modules])
+"""
+    assert run_program(program).stdout == "[]\n"
+
+
 def test_a_thread_pool_carries_the_span(sink: Sink) -> None:
     @task
     def look(number: int) -> int:

@@ -364,7 +364,7 @@ impl Sheet {
     }
 
     fn server(&self, record: &Record, end: Instant) {
-        let name = format!("{} {}", record.method, record.route);
+        let name = [record.method.as_str(), " ", record.route].concat();
         let place = &record.place;
         let times = (record.clock.started, end);
         self.span(&name, Kind::Server, times, &place.server, place.parent.as_ref(), |span| {

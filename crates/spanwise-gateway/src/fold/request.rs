@@ -28,6 +28,9 @@ pub fn request_content(
     body: &[u8],
     capture: Capture,
 ) -> RequestContent {
+    if capture == Capture::NOTHING {
+        return RequestContent::default();
+    }
     let value = |range: &Option<std::ops::Range<usize>>| {
         let literal = body.get(range.clone()?)?;
         Value::first(simdutf8::basic::from_utf8(literal).ok()?)

@@ -31,7 +31,7 @@ pub fn of_call(record: &Record) -> String {
     }
     match &record.call {
         Some(call) if call.asked.is_empty() => call.operation.to_owned(),
-        Some(call) => format!("{} {}", call.operation, request_model(record, call)),
+        Some(call) => [call.operation, " ", request_model(record, call)].concat(),
         None => "call".to_owned(),
     }
 }
