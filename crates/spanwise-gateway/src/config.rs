@@ -8,6 +8,7 @@ use serde::de::{self, Deserializer, Unexpected};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Rule;
+use crate::size::bytes;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -45,6 +46,10 @@ pub struct Config {
     /// What is recorded, and where it goes.
     #[serde(default)]
     pub tracing: Tracing,
+    /// Where Prometheus finds the metrics: at a listener of their own, so that clients of models
+    /// do not see them.
+    #[serde(default)]
+    pub metrics: Option<MetricsListener>,
     /// Threads that serve; one per core, four at most, unless said otherwise.
     #[serde(default)]
     pub workers: Option<usize>,
@@ -67,6 +72,17 @@ pub struct Listener {
     /// Which requests go to which agent, by path; the longest prefix wins.
     #[serde(default)]
     pub routes: Vec<AgentRoute>,
+}
+
+/// Where `/metrics` is served.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsListener {
+    /// Loopback unless said otherwise.
+    #[serde(default = "loopback")]
+    pub address: String,
+    /// 0 takes a free one.
+    pub port: u16,
 }
 
 /// What a listener serves.
@@ -259,6 +275,7 @@ pub struct Keys {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Bytes of a request's body.
+    #[serde(deserialize_with = "bytes")]
     pub max_body_bytes: u64,
     /// Requests that are served at once, over all threads.
     pub max_in_flight: usize,
@@ -266,11 +283,15 @@ pub struct Limits {
     #[serde(deserialize_with = "duration")]
     pub max_wait: Duration,
     /// Bytes of one event in a stream that are looked at.
+    #[serde(deserialize_with = "bytes")]
     pub max_event_bytes: usize,
     /// How often a request may pass through gateways before it is taken for a loop.
     pub max_hops: u32,
     /// Requests, tokens and dollars, by key, model and both.
     pub rules: Vec<Rule>,
+    /// The file that has what was used, so that a restart forgets nothing; beside the file of keys
+    /// unless said otherwise.
+    pub state_file: Option<String>,
 }
 
 impl Default for Limits {
@@ -282,6 +303,7 @@ impl Default for Limits {
             max_event_bytes: 1 << 20,
             max_hops: 8,
             rules: Vec::new(),
+            state_file: None,
         }
     }
 }
@@ -356,6 +378,7 @@ pub struct Cache {
     #[serde(deserialize_with = "duration")]
     pub ttl: Duration,
     /// Bytes of answers that are kept.
+    #[serde(deserialize_with = "bytes")]
     pub max_bytes: u64,
 }
 
@@ -375,7 +398,8 @@ pub struct Tracing {
     pub parent: Parent,
     /// What is kept although it was not sampled.
     pub keep: Keep,
-    /// Where spans go: to a Spanwise server on this machine, unless said otherwise.
+    /// Where spans go: to the store within `spanwise serve`, else to a Spanwise server on this
+    /// machine, unless said otherwise.
     pub exporters: Option<Vec<Exporter>>,
     /// Whether prompts and answers are recorded.
     pub content: Content,
@@ -430,7 +454,8 @@ pub struct Keep {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exporter {
-    /// `otlp`, `zipkin`, `jaeger`, `datadog`, `xray`, `console`, `log` or `none`.
+    /// `otlp`, `zipkin`, `jaeger`, `datadog`, `xray`, `console`, `log` or `none`; within
+    /// `spanwise serve` also `store`.
     #[serde(default = "otlp")]
     pub kind: String,
     /// The receiver's address. OTLP to port 4317 goes by gRPC, else over HTTP, unless `protocol`
@@ -454,6 +479,7 @@ pub struct Content {
     /// Percent of the calls whose content is recorded.
     pub sample: f64,
     /// Bytes of one text; the rest is cut, with a mark.
+    #[serde(deserialize_with = "bytes")]
     pub max_bytes: usize,
     /// What is blackened, in the terms of `configure_content_redaction`.
     pub redaction: Option<Redaction>,

@@ -1,6 +1,6 @@
 //! A running gateway: its threads, what they share, and how it stops.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener as StdListener;
@@ -129,8 +129,22 @@ pub struct Worker {
 #[derive(Debug, Default)]
 struct Clients {
     of: Option<Arc<State>>,
-    /// By where the upstream is in memory, which is its alone as long as the state lives.
-    by_upstream: HashMap<usize, Client>,
+    /// By where the upstream is in memory, which is its alone as long as it is kept here.
+    by_upstream: HashMap<usize, (Arc<Upstream>, Client)>,
+}
+
+impl Clients {
+    /// Gives up the connections to upstreams that the configuration does not have any more.
+    fn follow(&mut self, state: Arc<State>) {
+        let plan = &state.plan;
+        let kept: HashSet<usize> = plan.upstreams().iter().map(place).collect();
+        self.by_upstream.retain(|place, _| kept.contains(place));
+        self.of = Some(state);
+    }
+}
+
+fn place(upstream: &Arc<Upstream>) -> usize {
+    Arc::as_ptr(upstream) as usize
 }
 
 impl Worker {
@@ -144,14 +158,13 @@ impl Worker {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state();
         if !clients.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, &state)) {
-            *clients = Clients { of: Some(state), by_upstream: HashMap::new() };
+            clients.follow(state);
         }
-        let place = Arc::as_ptr(upstream) as usize;
-        if let Some(client) = clients.by_upstream.get(&place) {
+        if let Some((_, client)) = clients.by_upstream.get(&place(upstream)) {
             return Ok(client.clone());
         }
         let client = Client::new(upstream)?;
-        clients.by_upstream.insert(place, client.clone());
+        clients.by_upstream.insert(place(upstream), (Arc::clone(upstream), client.clone()));
         Ok(client)
     }
 }

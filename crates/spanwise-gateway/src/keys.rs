@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 
 use crate::limits::Quotas;
 use crate::pattern::{Pattern, Patterns};
+use crate::size::some_bytes;
 
 #[cfg(test)]
 mod tests;
@@ -108,7 +109,7 @@ pub struct ContentRules {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redact: Option<bool>,
     /// The length after which a recorded message is cut.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "some_bytes", skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<usize>,
 }
 

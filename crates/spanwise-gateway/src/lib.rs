@@ -25,6 +25,7 @@ pub mod relay;
 pub mod reply;
 pub mod retry;
 pub mod scan;
+pub mod size;
 pub mod trace;
 pub mod translate;
 pub mod upstream;

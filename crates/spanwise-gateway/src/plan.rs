@@ -1,6 +1,6 @@
 //! What a configuration amounts to: every name resolved, every mistake found before it matters.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::uri::{Authority, Scheme as UriScheme};
@@ -24,8 +24,27 @@ pub trait Secrets {
 
 /// A mistake in a configuration, said so that its author can mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Mistake(String);
+#[error("{message}")]
+pub struct Mistake {
+    message: String,
+    place: Option<String>,
+}
+
+impl Mistake {
+    fn new(message: String) -> Self {
+        Mistake { message, place: None }
+    }
+
+    /// The same, made there in the configuration.
+    fn at(self, place: String) -> Self {
+        Mistake { place: Some(place), ..self }
+    }
+
+    /// Where in the configuration it was made, as a path such as `model_providers[2]`.
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
+    }
+}
 
 /// What a gateway does.
 #[derive(Debug)]
@@ -41,6 +60,17 @@ pub struct Plan {
     members: Mutex<HashMap<String, Arc<Route>>>,
     default: Option<String>,
     agents: HashMap<String, Arc<Upstream>>,
+    /// What was there before, while the plan is made.
+    heritage: Heritage,
+}
+
+/// Upstreams and targets of an earlier plan. Those that have not changed live on, and with them
+/// their connections and what is known of their health.
+#[derive(Debug, Default)]
+struct Heritage {
+    upstreams: HashMap<String, Arc<Upstream>>,
+    /// By where the upstream is in memory, which `upstreams` keeps its own, and the model.
+    targets: HashMap<(usize, String), Arc<balance::Target>>,
 }
 
 /// What a name stands for.
@@ -105,7 +135,7 @@ pub struct Upstream {
 }
 
 /// How an upstream is told who asks.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
     /// With the headers that the client sent for it.
     Clients,
@@ -116,7 +146,7 @@ pub enum Credential {
 }
 
 /// What signatures for AWS are made of.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AwsCredential {
     /// Where the service is.
     pub region: String,
@@ -131,6 +161,16 @@ pub struct AwsCredential {
 impl Plan {
     /// Works out what a configuration means.
     pub fn new(config: Config, secrets: &dyn Secrets) -> Result<Self, Mistake> {
+        Self::after(config, secrets, None)
+    }
+
+    /// The same for a configuration that takes the place of another: what is the same in both
+    /// keeps its connections, and what is known of its health.
+    pub fn after(
+        config: Config,
+        secrets: &dyn Secrets,
+        before: Option<&Plan>,
+    ) -> Result<Self, Mistake> {
         let mut plan = Plan {
             by_name: HashMap::new(),
             short: HashMap::new(),
@@ -138,19 +178,23 @@ impl Plan {
             members: Mutex::default(),
             default: None,
             agents: HashMap::new(),
+            heritage: before.map(Heritage::of).unwrap_or_default(),
             config,
         };
         let config = plan.config.clone();
         check_listeners(&config)?;
-        for provider in &config.model_providers {
-            plan.add_provider(provider, secrets)?;
+        for (n, provider) in config.model_providers.iter().enumerate() {
+            let at = |mistake: Mistake| mistake.at(format!("model_providers[{n}]"));
+            plan.add_provider(provider, secrets).map_err(at)?;
         }
         plan.short = plan.short_names();
-        for route in &config.routes {
-            let mut on_the_way = Vec::new();
-            let targets = targets_of(&route.model, &config, &plan, &mut on_the_way)?;
+        let routes = config.routes.iter().map(|route| (route.model.as_str(), route)).collect();
+        for (n, route) in config.routes.iter().enumerate() {
+            let at = |mistake: Mistake| mistake.at(format!("routes[{n}]"));
+            let targets = targets_of(&route.model, &routes, &plan, &mut Vec::new()).map_err(at)?;
             if plan.by_name.contains_key(&route.model) {
-                return fail(format!("routes: `{}` is already the name of a model", route.model));
+                let message = format!("routes: `{}` is already the name of a model", route.model);
+                return fail(message).map_err(at);
             }
             let is_cached =
                 route.cache.unwrap_or_else(|| config.cache.is_some_and(|cache| cache.enabled));
@@ -158,8 +202,8 @@ impl Plan {
             plan.by_name.insert(route.model.clone(), Arc::new(planned));
         }
         for agent in &config.agents {
-            let upstream = agent_upstream(agent, &config, secrets)?;
-            if plan.agents.insert(agent.id.clone(), Arc::new(upstream)).is_some() {
+            let upstream = plan.heritage.keep(agent_upstream(agent, &config, secrets)?);
+            if plan.agents.insert(agent.id.clone(), upstream).is_some() {
                 return fail(format!("agents: `{}` is there twice", agent.id));
             }
         }
@@ -172,9 +216,23 @@ impl Plan {
             }
         }
         if !(0.0..=100.0).contains(&config.tracing.random_sampling) {
-            return fail("tracing.random_sampling: expected percent from 0 to 100".to_owned());
+            return fail("tracing.random_sampling: expected percent from 0 to 100".to_owned())
+                .map_err(|mistake| mistake.at("tracing.random_sampling".to_owned()));
         }
+        if let Some(before) = before {
+            plan.remember_members(before);
+        }
+        plan.heritage = Heritage::default();
         Ok(plan)
+    }
+
+    /// Models of families that were asked for before stay known, so that their health does.
+    fn remember_members(&self, before: &Plan) {
+        let members = before.members.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in members.keys() {
+            // Whether it still leads anywhere shows when somebody asks.
+            drop(self.route(Some(name)));
+        }
     }
 
     /// What a client's name for a model stands for; without a name, the default.
@@ -208,17 +266,25 @@ impl Plan {
         names
     }
 
-    /// The upstreams that serve models, once each.
+    /// Every upstream once.
     pub fn upstreams(&self) -> Vec<Arc<Upstream>> {
         let routed = self.by_name.values().flat_map(|route| &route.targets);
         let all = routed.map(|target| &target.upstream).chain(self.families.iter().map(|f| &f.1));
-        let mut found: Vec<Arc<Upstream>> = Vec::new();
-        for upstream in all {
-            if !found.iter().any(|known| Arc::ptr_eq(known, upstream)) {
-                found.push(Arc::clone(upstream));
-            }
-        }
-        found
+        let all = all.chain(self.agents.values());
+        let mut known = HashSet::new();
+        all.filter(|upstream| known.insert(Arc::as_ptr(upstream))).map(Arc::clone).collect()
+    }
+
+    /// Everything that requests can be sent to, once each: sorted by their names.
+    pub fn targets(&self) -> Vec<Arc<balance::Target>> {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.by_name.values().chain(members.values()).flat_map(|route| &route.targets);
+        let mut known = HashSet::new();
+        let states = all.map(|target| &target.state);
+        let mut targets: Vec<_> =
+            states.filter(|state| known.insert(Arc::as_ptr(state))).map(Arc::clone).collect();
+        targets.sort_by(|one, other| one.name().cmp(other.name()));
+        targets
     }
 
     fn add_provider(
@@ -232,7 +298,7 @@ impl Plan {
                 entry.model
             ));
         };
-        let upstream = Arc::new(upstream(entry, provider, &self.config, secrets)?);
+        let upstream = self.heritage.keep(upstream(entry, provider, &self.config, secrets)?);
         if entry.default {
             if let Some(other) = &self.default {
                 return fail(format!(
@@ -261,17 +327,16 @@ impl Plan {
     }
 
     fn single(&self, name: &str, upstream: &Arc<Upstream>, model: &str) -> Route {
-        let name_of_target = format!("{} {model}", upstream.id);
-        let state = balance::Target::new(
-            name_of_target,
-            Arc::clone(&upstream.login),
-            BreakerPolicy::default(),
-        );
+        let anew = || {
+            let name_of_target = format!("{} {model}", upstream.id);
+            let login = Arc::clone(&upstream.login);
+            Arc::new(balance::Target::new(name_of_target, login, BreakerPolicy::default()))
+        };
         let target = Target {
             upstream: Arc::clone(upstream),
             model: model.to_owned(),
             weight: 1,
-            state: Arc::new(state),
+            state: self.heritage.target(upstream, model).unwrap_or_else(anew),
         };
         let is_cached = self.config.cache.is_some_and(|cache| cache.enabled);
         Route::new(name, Strategy::Fallback, vec![target], is_cached)
@@ -297,6 +362,33 @@ impl Plan {
             short.entry(model.to_owned()).and_modify(|known| *known = None).or_insert(first);
         }
         short.into_iter().filter_map(|(name, route)| Some((name, route?))).collect()
+    }
+}
+
+impl Heritage {
+    fn of(before: &Plan) -> Self {
+        let upstreams = before.upstreams().into_iter();
+        let members = before.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let routes = before.by_name.values().chain(members.values());
+        let target = |target: &Target| {
+            let place = Arc::as_ptr(&target.upstream) as usize;
+            ((place, target.model.clone()), Arc::clone(&target.state))
+        };
+        Heritage {
+            upstreams: upstreams.map(|upstream| (upstream.id.clone(), upstream)).collect(),
+            targets: routes.flat_map(|route| route.targets.iter().map(target)).collect(),
+        }
+    }
+
+    /// The upstream as it was before, if nothing about it has changed.
+    fn keep(&self, upstream: Upstream) -> Arc<Upstream> {
+        let known = self.upstreams.get(&upstream.id);
+        let same = known.filter(|known| known.is_reached_as(&upstream));
+        same.cloned().unwrap_or_else(|| Arc::new(upstream))
+    }
+
+    fn target(&self, upstream: &Arc<Upstream>, model: &str) -> Option<Arc<balance::Target>> {
+        self.targets.get(&(Arc::as_ptr(upstream) as usize, model.to_owned())).cloned()
     }
 }
 
@@ -333,7 +425,7 @@ fn check_listeners(config: &Config) -> Result<(), Mistake> {
 /// The models behind a route, those behind routes among them too.
 fn targets_of<'c>(
     name: &'c str,
-    config: &'c Config,
+    routes: &HashMap<&'c str, &'c config::Route>,
     plan: &Plan,
     on_the_way: &mut Vec<&'c str>,
 ) -> Result<Vec<Target>, Mistake> {
@@ -341,7 +433,7 @@ fn targets_of<'c>(
         on_the_way.push(name);
         return fail(format!("routes: {} is a circle", on_the_way.join(" → ")));
     }
-    let Some(route) = config.routes.iter().find(|route| route.model == name) else {
+    let Some(route) = routes.get(name) else {
         return match plan.route(Some(name)) {
             Some(route) => Ok(route.targets.clone()),
             None => fail(format!("routes: there is no model `{name}`")),
@@ -353,7 +445,7 @@ fn targets_of<'c>(
     on_the_way.push(name);
     let mut targets = Vec::new();
     for target in &route.targets {
-        for found in targets_of(target.model(), config, plan, on_the_way)? {
+        for found in targets_of(target.model(), routes, plan, on_the_way)? {
             targets.push(Target { weight: target.weight(), ..found });
         }
     }
@@ -377,9 +469,10 @@ fn upstream(
             )));
         }
     };
-    let address = address_of(entry, &preset).map_err(|reason| Mistake(at(&reason)))?;
-    let dialects = dialects_of(entry, &preset).map_err(|reason| Mistake(at(&reason)))?;
-    let credential = credential(entry, &preset, secrets).map_err(|reason| Mistake(at(&reason)))?;
+    let address = address_of(entry, &preset).map_err(|reason| Mistake::new(at(&reason)))?;
+    let dialects = dialects_of(entry, &preset).map_err(|reason| Mistake::new(at(&reason)))?;
+    let credential =
+        credential(entry, &preset, secrets).map_err(|reason| Mistake::new(at(&reason)))?;
     let ca_pem = entry.ca_file.as_deref().map(|path| secrets.file(path)).transpose();
     Ok(Upstream {
         id: entry.model.clone(),
@@ -390,13 +483,13 @@ fn upstream(
         credential,
         login: Arc::new(Login::new(BreakerPolicy::credential())),
         dialects,
-        headers: headers(&entry.headers, secrets).map_err(|reason| Mistake(at(&reason)))?,
+        headers: headers(&entry.headers, secrets).map_err(|reason| Mistake::new(at(&reason)))?,
         propagate: entry.propagate,
         passes_baggage: entry.baggage.unwrap_or(entry.base_url.is_some()),
         injects_usage: entry.include_usage.unwrap_or(preset.injects_usage),
         api_version: entry.api_version.clone(),
         timeouts: entry.timeouts.unwrap_or(config.timeouts),
-        ca_pem: ca_pem.map_err(|reason| Mistake(at(&reason)))?,
+        ca_pem: ca_pem.map_err(|reason| Mistake::new(at(&reason)))?,
     })
 }
 
@@ -405,7 +498,7 @@ fn agent_upstream(
     config: &Config,
     secrets: &dyn Secrets,
 ) -> Result<Upstream, Mistake> {
-    let at = |reason: String| Mistake(format!("agents: `{}`: {reason}", agent.id));
+    let at = |reason: String| Mistake::new(format!("agents: `{}`: {reason}", agent.id));
     let address = parse_address(&agent.url).map_err(at)?;
     Ok(Upstream {
         id: agent.id.clone(),
@@ -555,7 +648,7 @@ pub fn look_up(written: &Secret, secrets: &dyn Secrets) -> Result<Option<String>
 }
 
 fn fail<T>(message: String) -> Result<T, Mistake> {
-    Err(Mistake(message))
+    Err(Mistake::new(message))
 }
 
 impl Upstream {
@@ -563,6 +656,40 @@ impl Upstream {
     pub fn port(&self) -> u16 {
         let usual = if self.scheme == UriScheme::HTTPS { 443 } else { 80 };
         self.authority.port_u16().unwrap_or(usual)
+    }
+
+    /// Whether it is the same place, asked by the same credential in the same manner. Its login is
+    /// left out: that is not how it is reached, but how that went.
+    fn is_reached_as(&self, other: &Upstream) -> bool {
+        let Upstream {
+            id,
+            provider,
+            scheme,
+            authority,
+            base_path,
+            credential,
+            login: _,
+            dialects,
+            headers,
+            propagate,
+            passes_baggage,
+            injects_usage,
+            api_version,
+            timeouts,
+            ca_pem,
+        } = self;
+        (id, provider, scheme, authority, base_path)
+            == (&other.id, &other.provider, &other.scheme, &other.authority, &other.base_path)
+            && (credential, dialects, headers, propagate)
+                == (&other.credential, &other.dialects, &other.headers, &other.propagate)
+            && (passes_baggage, injects_usage, api_version, timeouts, ca_pem)
+                == (
+                    &other.passes_baggage,
+                    &other.injects_usage,
+                    &other.api_version,
+                    &other.timeouts,
+                    &other.ca_pem,
+                )
     }
 
     /// The path, with its query, under which a model is served in a dialect.

@@ -43,7 +43,7 @@ impl GatewayArgs {
         let files = Files::new(&self.config);
         let (config, _) = files.read()?;
         if self.check {
-            let plan = plan(config)?;
+            let plan = plan(config, None)?;
             return say(&explain(&plan));
         }
         telemetry::init(&self.log)?;
@@ -74,7 +74,7 @@ impl Running {
     /// Binds the sockets and starts to serve.
     fn start(mut files: Files) -> Result<Self, StartError> {
         let (config, keys) = files.read()?;
-        let plan = plan(config)?;
+        let plan = plan(config, None)?;
         files.note(&plan);
         let recorder = recorder(&plan.config.tracing)?;
         let mut listening = Vec::new();
@@ -135,8 +135,8 @@ impl Running {
 
     fn reload(&mut self) -> Result<(), StartError> {
         let (config, keys) = self.files.read()?;
-        let plan = plan(config)?;
         let before = self.gateway.state();
+        let plan = plan(config, Some(&before.plan))?;
         let place = |listener: &Listener| {
             (listener.name.clone(), listener.kind, listener.address.clone(), listener.port)
         };
@@ -226,8 +226,8 @@ impl Secrets for Outside {
     }
 }
 
-fn plan(config: Config) -> Result<Plan, StartError> {
-    Plan::new(config, &Outside).map_err(|mistake| StartError::Config(mistake.to_string()))
+fn plan(config: Config, before: Option<&Plan>) -> Result<Plan, StartError> {
+    Plan::after(config, &Outside, before).map_err(|mistake| StartError::Config(mistake.to_string()))
 }
 
 fn bind(listener: &Listener) -> Result<TcpListener, StartError> {

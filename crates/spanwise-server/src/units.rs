@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use spanwise_gateway::size::parse_bytes;
+
 /// Reads `250ms`, `30s`, `15m`, `12h`, `30d` or `2w`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
@@ -18,27 +20,6 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     number
         .and_then(|number| Duration::try_from_secs_f64(number * unit_secs).ok())
         .ok_or_else(|| format!("`{text}` is no duration; write for example 30s, 15m, 12h or 30d"))
-}
-
-/// Reads `1048576`, `64MiB`, `10GB`.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let (number, unit) = split_unit(text);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" => 1000,
-        "mb" => 1000 * 1000,
-        "gb" => 1000 * 1000 * 1000,
-        "tb" => 1000 * 1000 * 1000 * 1000,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
-        _ => 0,
-    };
-    let number = number.parse::<f64>().ok().filter(|number| *number >= 0.0 && factor > 0);
-    number
-        .map(|number| (number * factor as f64) as u64)
-        .ok_or_else(|| format!("`{text}` is no size; write for example 64MiB or 50GiB"))
 }
 
 /// Reads a moment as nanoseconds since 1970: RFC 3339, Unix milliseconds, `now`, or relative to
@@ -78,14 +59,6 @@ mod tests {
         for wrong in ["", "5", "s", "-5s", "5 parsecs", "1e400d", "..s"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(parse_bytes("64MiB"), Ok(64 << 20));
-        assert_eq!(parse_bytes("10 GB"), Ok(10_000_000_000));
-        assert_eq!(parse_bytes("17"), Ok(17));
-        assert!(parse_bytes("many").is_err());
     }
 
     #[test]

@@ -92,3 +92,57 @@ fn what_is_not_served_is_refused() {
     let mistake = Plan::new(serde_json::from_str(text).unwrap(), &Fixed).err().unwrap();
     assert_eq!(mistake.to_string(), "listeners: `agents` is for agents, which are not served yet");
 }
+
+const PROVIDERS: &str = r#"[{"model":"openai/a","base_url":"http://h:1","access_key":"$KEY"},
+    {"model":"openai/b","base_url":"http://h:1"},{"model":"groq/*","base_url":"http://h:2"}]"#;
+
+fn after(before: &Plan, providers: &str) -> Plan {
+    let text = format!(
+        r#"{{"listeners":[{{"name":"models","port":0}}],"model_providers":{providers},
+            "routes":[{{"model":"both","targets":["openai/a","openai/b"]}}]}}"#
+    );
+    Plan::after(serde_json::from_str(&text).unwrap(), &Fixed, Some(before)).unwrap()
+}
+
+fn state(plan: &Plan, name: &str) -> Arc<balance::Target> {
+    Arc::clone(&plan.route(Some(name)).unwrap().targets[0].state)
+}
+
+#[test]
+fn what_did_not_change_keeps_its_health_and_its_connections() {
+    let first = plan(PROVIDERS, "[]").unwrap();
+    let of_family = state(&first, "groq/llama");
+    let second = after(&first, PROVIDERS);
+    for name in ["openai/a", "openai/b", "groq/llama"] {
+        assert!(Arc::ptr_eq(&state(&first, name), &state(&second, name)), "{name}");
+        let upstream =
+            |plan: &Plan| Arc::clone(&plan.route(Some(name)).unwrap().targets[0].upstream);
+        assert!(Arc::ptr_eq(&upstream(&first), &upstream(&second)), "{name}");
+    }
+    assert!(Arc::ptr_eq(&state(&second, "both"), &state(&first, "openai/a")));
+    let third =
+        after(&second, &PROVIDERS.replace("http://h:1\",\"access", "http://h:3\",\"access"));
+    assert!(!Arc::ptr_eq(&state(&third, "openai/a"), &state(&first, "openai/a")));
+    assert!(Arc::ptr_eq(&state(&third, "openai/b"), &state(&first, "openai/b")));
+    assert!(Arc::ptr_eq(&state(&third, "groq/llama"), &of_family));
+    let names: Vec<_> = third.targets().iter().map(|target| target.name().to_string()).collect();
+    assert_eq!(names, ["groq/* llama", "openai/a a", "openai/b b"]);
+}
+
+#[test]
+fn a_credential_that_changed_begins_anew() {
+    let first = plan(PROVIDERS, "[]").unwrap();
+    let second = after(&first, &PROVIDERS.replace("$KEY", "file:/key"));
+    assert!(!Arc::ptr_eq(&state(&first, "openai/a"), &state(&second, "openai/a")));
+}
+
+#[test]
+fn mistakes_say_where_they_are() {
+    let mistake = |providers: &str| {
+        let text =
+            format!(r#"{{"listeners":[{{"name":"m","port":0}}],"model_providers":{providers}}}"#);
+        Plan::new(serde_json::from_str(&text).unwrap(), &Fixed).unwrap_err()
+    };
+    let second = mistake(r#"[{"model":"openai/a"},{"model":"acme/x"}]"#);
+    assert_eq!(second.place(), Some("model_providers[1]"));
+}
