@@ -19,6 +19,7 @@ use crate::api::{self, Api, Hosts};
 use crate::auth::Gate;
 use crate::config::{AuthMode, Config, Limits, Listen};
 use crate::error::ApiError;
+use crate::gateway::{self, Running as Gateway};
 use crate::ingest::{Ingest, replay};
 use crate::problems::Problems;
 use crate::receive::body::Budget;
@@ -34,6 +35,7 @@ pub struct App {
     listeners: Vec<Bound>,
     store: Arc<Store>,
     limits: Limits,
+    gateway: Option<Gateway>,
     stopping: watch::Sender<bool>,
 }
 
@@ -76,6 +78,11 @@ impl App {
             problems: Arc::clone(&problems),
             max_body_bytes: config.limits.max_body_bytes,
         });
+        let gateway = config.gateway.as_ref().map(|file| {
+            let home = gateway::Home::new(Arc::clone(&ingest));
+            let server = gateway::Server { home, data_dir: config.data_dir().to_owned() };
+            Gateway::start(gateway::Source::Section(file.clone()), Some(server))
+        });
         let receiver = Receiver {
             gate: Arc::clone(&gate),
             ingest: Arc::clone(&ingest),
@@ -106,7 +113,7 @@ impl App {
             .zip(routers)
             .filter_map(|(socket, router)| Some(socket?.serving(api::observed(router, &metrics))))
             .collect();
-        Ok(App { listeners, store, limits: config.limits, stopping })
+        Ok(App { listeners, store, limits: config.limits, gateway: gateway.transpose()?, stopping })
     }
 
     /// Where something listens: `ui`, `otlp-grpc` or `otlp-http`.
@@ -122,20 +129,32 @@ impl App {
     /// What `serve` prints: one line per listener, then `ready`.
     pub fn greeting(&self) -> String {
         let listening = |bound: &Bound| format!("listening {} {}", bound.what, url(bound.address));
-        let lines: Vec<_> = self.listeners.iter().map(listening).collect();
+        let of_gateway = self.gateway.iter().flat_map(|gateway| gateway.listening().to_vec());
+        let lines: Vec<_> = self.listeners.iter().map(listening).chain(of_gateway).collect();
         format!("{}\nready\n", lines.join("\n"))
     }
 
     /// Serves until `stop` completes, lets running requests finish, and closes the store.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let mut serving = JoinSet::new();
-        for Bound { listener, router, .. } in self.listeners {
+        let stopped = || {
             let mut stopped = self.stopping.subscribe();
-            let stopped = async move {
+            async move {
                 // An error means that the sender is gone, which is as good as a stop.
                 drop(stopped.wait_for(|stopping| *stopping).await);
-            };
-            serving.spawn(connections::serve(listener, router, self.limits.clone(), stopped));
+            }
+        };
+        if let Some(gateway) = self.gateway {
+            let running = gateway.run(stopped());
+            serving.spawn(async {
+                if let Err(error) = running.await {
+                    tracing::error!(%error, "the gateway has failed");
+                }
+            });
+        }
+        for Bound { listener, router, .. } in self.listeners {
+            let limits = self.limits.clone();
+            serving.spawn(connections::serve(listener, router, limits, stopped()));
         }
         stop.await;
         tracing::info!("stopping");

@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::auth::keys::{Key, KeyFile, Scope};
-use crate::config::{AuthMode, Config, Listen, Settings};
-use crate::gateway::GatewayArgs;
+use crate::config::{AuthMode, Config, Listen, Settings, is_gateways};
+use crate::gateway::{self, GatewayArgs};
 use crate::remote::Remote;
 use crate::{App, StartError, telemetry};
 
@@ -112,7 +112,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), StartError> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(settings) => serve(Config::load(settings)?),
-        Command::Check(settings) => say(&explain(&Config::load(settings)?)),
+        Command::Check(settings) => say(&format!("configuration ok\n{}", check(settings)?)),
         Command::Gateway(gateway) => gateway.run(),
         Command::Keys(keys) => keys.run(),
         Command::Remote(remote) => remote.run(),
@@ -157,6 +157,20 @@ pub(crate) fn say(text: &str) -> Result<(), StartError> {
         .map_err(|error| StartError::Io(format!("cannot write to standard output: {error}")))
 }
 
+/// What a configuration amounts to, be it a server's or a gateway's.
+fn check(settings: Settings) -> Result<String, StartError> {
+    if let Some(path) = &settings.config
+        && std::fs::read_to_string(path).is_ok_and(|text| is_gateways(&text))
+    {
+        return gateway::check(gateway::Source::File(path.clone()), None);
+    }
+    let config = Config::load(settings)?;
+    let of_gateway = config.gateway.as_ref().map(|file| {
+        gateway::check(gateway::Source::Section(file.clone()), Some(config.data_dir()))
+    });
+    Ok(explain(&config) + &of_gateway.transpose()?.unwrap_or_default())
+}
+
 fn explain(config: &Config) -> String {
     let listen = |listen: &Listen| match listen {
         Listen::Off => "off".to_owned(),
@@ -178,7 +192,7 @@ fn explain(config: &Config) -> String {
         .join(", "),
     };
     format!(
-        "configuration ok\ndata_dir: {}\nlisten: {}\notlp_grpc: {}\notlp_http: {}\nui: {}\n\
+        "data_dir: {}\nlisten: {}\notlp_grpc: {}\notlp_http: {}\nui: {}\n\
          auth: {auth}\ndurability: {:?}\nkeep: {keep}\n",
         config.data_dir().display(),
         listen(&config.listen),

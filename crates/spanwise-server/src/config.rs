@@ -35,6 +35,8 @@ pub struct Config {
     pub log: String,
     /// The store; its `dir` is the data folder.
     pub store: spanwise_store::Config,
+    /// The file that says below `gateway:` what the gateway of this process does, if it has one.
+    pub gateway: Option<PathBuf>,
 }
 
 /// Whether callers need a key.
@@ -133,6 +135,7 @@ struct File {
     log: Option<String>,
     store: FileStore,
     limits: FileLimits,
+    gateway: Option<spanwise_gateway::config::Config>,
 }
 
 /// `auth: required`, or `auth: {enabled: true}`.
@@ -233,25 +236,113 @@ fn parse_file(text: &str) -> Result<File, String> {
     parse_yaml::<Option<File>>(text, expected_of).map(Option::unwrap_or_default)
 }
 
+/// What the section `gateway:` of the server's file says, if there is one.
+pub(crate) fn section_gateway(
+    text: &str,
+) -> Result<Option<spanwise_gateway::config::Config>, String> {
+    parse_file(text).map(|file| file.gateway)
+}
+
+/// Whether a file with a gateway in it is the server's, and not the gateway's own.
+pub(crate) fn is_servers(text: &str) -> bool {
+    read_loosely(text).get("gateway").is_some()
+}
+
+/// Whether a file is a gateway's own.
+pub(crate) fn is_gateways(text: &str) -> bool {
+    let file = read_loosely(text);
+    ["listeners", "model_providers"].iter().any(|key| file.get(key).is_some())
+}
+
+fn read_loosely(text: &str) -> serde_json::Value {
+    serde_saphyr::from_str_with_options(text, yaml_options()).unwrap_or_default()
+}
+
+/// Where something stands in a file, such as ` at line 2, column 19`.
+pub(crate) fn place_in(text: &str, path: &str) -> Option<String> {
+    let steps = path.split(['.', '[']).map(|step| step.trim_end_matches(']'));
+    let steps: Vec<_> = steps.filter(|step| !step.is_empty()).collect();
+    let read =
+        serde_saphyr::with_deserializer_from_str_with_options(text, yaml_options(), |yaml| {
+            de::DeserializeSeed::deserialize(Seek(&steps), yaml)
+        });
+    let place = read.err()?.location()?;
+    Some(format!(" at line {}, column {}", place.line(), place.column()))
+}
+
+/// Follows a path, and stumbles over what is at its end: an error knows where it happened.
+struct Seek<'p>(&'p [&'p str]);
+
+impl<'de> de::DeserializeSeed<'de> for Seek<'_> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seek<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("something else")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Some((step, rest)) = self.0.split_first() else {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        };
+        while let Some(key) = map.next_key::<String>()? {
+            if key == *step {
+                map.next_value_seed(Seek(rest))?;
+            } else {
+                map.next_value::<de::IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Some((step, rest)) = self.0.split_first() else {
+            return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
+        };
+        for _ in 0..step.parse().unwrap_or(0) {
+            seq.next_element::<de::IgnoredAny>()?;
+        }
+        seq.next_element_seed(Seek(rest))?;
+        Err(de::Error::custom("it is behind us"))
+    }
+}
+
+/// How YAML is read: a configuration may be long, as nobody but its owner writes it.
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        with_snippet: false,
+        budget: serde_saphyr::budget! { max_nodes: 2_000_000, max_events: 8_000_000 },
+    }
+}
+
 /// Reads YAML. Mistakes name the key and the place; `expected_of` says what should stand at a key.
 pub(crate) fn parse_yaml<T: DeserializeOwned>(
     text: &str,
     expected_of: fn(&str) -> Option<&'static str>,
 ) -> Result<T, String> {
-    let options = serde_saphyr::options! { with_snippet: false };
     let mut key = String::new();
-    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
-        serde_path_to_error::deserialize::<_, T>(yaml).map_err(|error| {
-            key = error.path().to_string();
-            error.into_inner()
-        })
-    });
+    let read =
+        serde_saphyr::with_deserializer_from_str_with_options(text, yaml_options(), |yaml| {
+            serde_path_to_error::deserialize::<_, T>(yaml).map_err(|error| {
+                key = error.path().to_string();
+                error.into_inner()
+            })
+        });
     read.map_err(|error| {
         let Some(expected) = expected_of(&key) else {
             let name = key.rsplit('.').next().unwrap_or_default();
             let message = error.to_string().lines().collect::<Vec<_>>().join(" ");
-            return message
+            let message = message
                 .replace(&format!("unknown field `{name}`"), &format!("unknown key `{key}`"));
+            let is_named = name.is_empty() || message.contains(&format!("`{key}`"));
+            return if is_named { message } else { format!("{key}: {message}") };
         };
         let found = found_at(text, &key);
         let place = error.location().map_or_else(String::new, |place| {
@@ -263,6 +354,9 @@ pub(crate) fn parse_yaml<T: DeserializeOwned>(
 
 /// What should stand at a key that exists.
 fn expected_of(key: &str) -> Option<&'static str> {
+    if key.starts_with("gateway") {
+        return None;
+    }
     let name = key.rsplit('.').next().unwrap_or_default();
     let name = name.split('[').next().unwrap_or_default();
     Some(match name {
@@ -286,8 +380,7 @@ fn expected_of(key: &str) -> Option<&'static str> {
 /// What stands there instead, as a person would call it.
 fn found_at(text: &str, key: &str) -> String {
     let pointer = key.replace(['.', '['], "/").replace(']', "");
-    let file = serde_saphyr::from_str::<serde_json::Value>(text).unwrap_or_default();
-    match file.pointer(&format!("/{pointer}")) {
+    match read_loosely(text).pointer(&format!("/{pointer}")) {
         Some(serde_json::Value::Array(_)) => "a list".to_owned(),
         Some(serde_json::Value::Object(_)) => "settings".to_owned(),
         Some(serde_json::Value::String(text)) => format!("`{text}`"),
@@ -322,6 +415,7 @@ fn resolve(settings: Settings, file: File) -> Result<Config, String> {
         allowed_hosts,
         limits: limits(file.limits)?,
         log: settings.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
+        gateway: settings.config.clone().filter(|_| file.gateway.is_some()),
         store: store(settings, file.data_dir, file.store)?,
     })
 }

@@ -1,50 +1,80 @@
-//! `spanwise gateway`: reads what it is to do, binds its sockets, and keeps it up to date.
+//! `spanwise gateway`, and the gateway within `spanwise serve`: reads what it is to do, binds its
+//! sockets, and keeps it up to date.
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
-use clap::Args;
-use spanwise::{ConfigError, Recorder};
-use spanwise_gateway::config::{Config, Listener, Secret, Tracing};
+use clap::{Args, Subcommand};
+use spanwise::Recorder;
+use spanwise_gateway::config::{Config, Listener, Tracing};
 use spanwise_gateway::gateway::{Gateway, Listening, State};
-use spanwise_gateway::keys::{Key, KeyList};
-use spanwise_gateway::plan::{Plan, Secrets, look_up};
-use spanwise_model::redact::{self, Redactor};
+use spanwise_gateway::plan::{Plan, Target};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{raise_file_limit, say};
-use crate::config::parse_yaml;
 use crate::{StartError, telemetry};
 
-/// How often the files are looked at for changes.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long the last spans may take to be delivered.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+pub use files::Source;
+use files::{Files, Reading};
+use keys::KeysAction;
+pub use spans::Home;
+use usage::UsageFile;
+
+mod files;
+mod keys;
+mod spans;
+mod usage;
+
+/// How often the files are looked at for changes. A change counts when it is there at two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Within a server, whose store has to be closed too, what is under way gets no longer than this.
+const DRAIN_WITHIN_SERVER: Duration = Duration::from_secs(4);
+/// How long it may take from the signal until the last spans are delivered, if what is under way
+/// ends in time; what comes later gets the least time.
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+const FLUSH_AT_LEAST: Duration = Duration::from_millis(1500);
 
 /// The options of `spanwise gateway`.
 #[derive(Args, Debug)]
 pub struct GatewayArgs {
-    /// What it is to do (YAML)
-    #[arg(long, env = "SPANWISE_GATEWAY_CONFIG", value_name = "FILE")]
-    config: PathBuf,
+    /// What it is to do (YAML): a file of its own, or a server's with a section `gateway:`
+    #[arg(long, global = true, env = "SPANWISE_GATEWAY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Read the configuration, say what it amounts to, and exit
     #[arg(long)]
     check: bool,
     /// Filter of the log on standard error
     #[arg(long, env = "SPANWISE_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Create, list and revoke keys in the gateway's file of keys; works while it runs
+    Keys {
+        #[command(subcommand)]
+        action: KeysAction,
+    },
 }
 
 impl GatewayArgs {
-    /// Serves until SIGTERM or SIGINT.
+    /// Does what is asked for: serves until SIGTERM or SIGINT, if nothing else.
     pub fn run(self) -> Result<(), StartError> {
-        let files = Files::new(&self.config);
-        let (config, _) = files.read()?;
+        let path = self.config.ok_or_else(|| {
+            StartError::Config("gateway: --config FILE is missing: it says what to do".to_owned())
+        })?;
+        let source = Source::of(path);
+        if let Some(Action::Keys { action }) = self.action {
+            return action.run(source.file_of_keys()?);
+        }
         if self.check {
-            let plan = plan(config, None)?;
-            return say(&explain(&plan));
+            return say(&format!("configuration ok\n{}", check(source, None)?));
         }
         telemetry::init(&self.log)?;
         raise_file_limit();
@@ -54,11 +84,37 @@ impl GatewayArgs {
             .map_err(|error| StartError::Io(format!("cannot start threads: {error}")))?;
         runtime.block_on(async {
             let stop = crate::app::stop_signal()?;
-            let running = Running::start(files)?;
-            say(&running.greeting())?;
-            running.run(stop).await
+            let running = Running::start(source, None)?;
+            say(&format!("{}\nready\n", running.listening().join("\n")))?;
+            let (stopping, stopped) = tokio::sync::oneshot::channel();
+            let stop = async {
+                stop.await;
+                // Nobody waits any more once the gateway has stopped.
+                let _ = stopping.send(());
+            };
+            tokio::select! {
+                outcome = running.run(stop) => outcome,
+                // Who asks a second time does not want to wait.
+                () = stop_signal_after(stopped) => std::process::exit(0),
+            }
         })
     }
+}
+
+async fn stop_signal_after<T>(first: impl Future<Output = T>) {
+    drop(first.await);
+    match crate::app::stop_signal() {
+        Ok(again) => again.await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// What the configuration amounts to, for people. Finds its mistakes without serving anything.
+pub fn check(source: Source, data_dir: Option<&Path>) -> Result<String, StartError> {
+    let Reading { plan, keys } = Files::new(source).read(None)?;
+    spans::settings(&plan.config.tracing, data_dir.is_some())?;
+    let state = State::new(plan, keys, None, None).map_err(|mistake| wrong_keys(&*mistake))?;
+    Ok(explain(&state, data_dir))
 }
 
 /// A gateway that runs, and what it was made of.
@@ -66,244 +122,230 @@ impl GatewayArgs {
 pub struct Running {
     gateway: Gateway,
     recorder: Option<Arc<Recorder>>,
-    addresses: Vec<String>,
+    listening: Vec<String>,
     files: Files,
+    usage: Option<UsageFile>,
+    server: Option<Server>,
+}
+
+/// The server that a gateway is a part of.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its store.
+    pub home: Home,
+    /// Its folder.
+    pub data_dir: PathBuf,
+}
+
+/// What the one who runs a gateway tells the thread that follows its files.
+enum Order {
+    Reload,
+    Stop,
 }
 
 impl Running {
     /// Binds the sockets and starts to serve.
-    fn start(mut files: Files) -> Result<Self, StartError> {
-        let (config, keys) = files.read()?;
-        let plan = plan(config, None)?;
-        files.note(&plan);
-        let recorder = recorder(&plan.config.tracing)?;
+    pub fn start(source: Source, server: Option<Server>) -> Result<Self, StartError> {
+        let mut files = Files::new(source);
+        let Reading { plan, keys } = files.read(None)?;
+        let plan = Self::fitting(plan, server.as_ref());
+        let recorder = spans::recorder(&plan.config.tracing, server.as_ref().map(|s| &s.home))?;
+        let mut sockets = Vec::new();
         let mut listening = Vec::new();
-        let mut addresses = Vec::new();
         for listener in &plan.config.listeners {
-            let socket = bind(listener)?;
+            let socket = bind(&listener.name, &listener.address, listener.port)?;
             let address = socket.local_addr().map_err(|error| StartError::Io(error.to_string()))?;
-            addresses.push(format!("listening {} http://{address}", listener.name));
-            listening.push(Listening { name: listener.name.clone(), socket });
+            listening.push(format!("listening {} http://{address}", listener.name));
+            sockets.push(Listening { name: listener.name.clone(), socket });
         }
+        let data_dir = server.as_ref().map(|server| server.data_dir.as_path());
+        let usage = usage::path(&plan.config, data_dir);
         let state = State::new(plan, keys, recorder.clone(), None)
-            .map_err(|mistake| StartError::Config(mistake.to_string()))?;
-        let gateway = Gateway::start(state, &listening)
+            .map_err(|mistake| wrong_keys(&*mistake))?;
+        warn(&state, usage.as_deref());
+        let usage = usage.map(|path| UsageFile::restore(path, &state.limits)).transpose()?;
+        let gateway = Gateway::start(state, &sockets)
             .map_err(|error| StartError::Io(format!("cannot start the gateway: {error}")))?;
-        Ok(Running { gateway, recorder, addresses, files })
+        Ok(Running { gateway, recorder, listening, files, usage, server })
     }
 
-    fn greeting(&self) -> String {
-        format!("{}\nready\n", self.addresses.join("\n"))
+    /// Where it listens, a line for each address.
+    pub fn listening(&self) -> &[String] {
+        &self.listening
     }
 
-    /// Serves until `stop` completes; follows changes of the files meanwhile.
-    async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    /// Serves until `stop` completes and what is under way has ended; follows changes of the
+    /// files meanwhile.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let mut hangup = signal(SignalKind::hangup())
+            .map_err(|error| StartError::Io(format!("cannot handle signals: {error}")))?;
+        let (orders, received) = channel();
+        let following = tokio::task::spawn_blocking(move || self.follow(&received));
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                () = tokio::time::sleep(LOOK_EVERY) => self.follow(),
+                // One that cannot be given is not needed any more: nobody follows.
+                _ = hangup.recv() => drop(orders.send(Order::Reload)),
             }
         }
-        tracing::info!("stopping");
-        let Running { gateway, recorder, .. } = self;
-        let drained = tokio::task::spawn_blocking(move || {
-            gateway.drain();
-            let Some(recorder) = recorder else { return };
-            if !recorder.shutdown(FLUSH_TIMEOUT) {
-                tracing::warn!("some spans could not be delivered");
+        drop(orders.send(Order::Stop));
+        following.await.map_err(|_| StartError::Io("the gateway met a fault of its own".to_owned()))
+    }
+
+    fn follow(mut self, orders: &Receiver<Order>) {
+        loop {
+            match orders.recv_timeout(LOOK_EVERY) {
+                Ok(Order::Reload) => self.take_over(),
+                Err(RecvTimeoutError::Timeout) if self.files.are_due() => self.take_over(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return self.stop(),
             }
-        });
-        // Who asks a second time does not want to wait.
-        let again = crate::app::stop_signal()?;
-        tokio::select! {
-            _ = drained => Ok(()),
-            () = again => std::process::exit(0),
+            if let Some(usage) = &mut self.usage {
+                usage.keep_up(&self.gateway.state().limits);
+            }
         }
     }
 
-    /// Takes over changed files. With a mistake in them the old ones stay in force.
-    fn follow(&mut self) {
-        if !self.files.have_changed() {
-            return;
+    fn stop(self) {
+        let asked = Instant::now();
+        if self.server.is_none() {
+            tracing::info!("stopping");
         }
+        let state = self.gateway.state();
+        self.gateway.drain();
+        if let Some(mut usage) = self.usage {
+            usage.write(&state.limits);
+        }
+        let left = STOP_WITHIN.saturating_sub(asked.elapsed()).max(FLUSH_AT_LEAST);
+        let left = if self.server.is_some() { FLUSH_AT_LEAST } else { left };
+        if self.recorder.is_some_and(|recorder| !recorder.shutdown(left)) {
+            tracing::warn!("some spans of the gateway could not be delivered");
+        }
+    }
+
+    /// Takes over what the files say now. With a mistake in them the old state stays in force.
+    fn take_over(&mut self) {
         match self.reload() {
-            Ok(()) => tracing::info!("the changed configuration is in force"),
-            Err(error) => tracing::error!(%error, "the old configuration stays in force"),
+            Ok(()) => tracing::info!("the gateway's configuration is in force as it is now"),
+            Err(error) => tracing::error!(%error, "the gateway's old configuration stays in force"),
         }
     }
 
+    /// Prepares everything first: until nothing can go wrong any more, nothing changes.
     fn reload(&mut self) -> Result<(), StartError> {
-        let (config, keys) = self.files.read()?;
         let before = self.gateway.state();
-        let plan = plan(config, Some(&before.plan))?;
-        let place = |listener: &Listener| {
-            (listener.name.clone(), listener.kind, listener.address.clone(), listener.port)
-        };
-        let places = |config: &Config| config.listeners.iter().map(place).collect::<Vec<_>>();
-        if places(&plan.config) != places(&before.plan.config) {
+        let Reading { plan, keys } = self.files.read(Some(&before.plan))?;
+        let plan = Self::fitting(plan, self.server.as_ref());
+        let (new, old) = (&plan.config, &before.plan.config);
+        if places(new) != places(old) {
             let reason = "listeners cannot be moved, added or taken away without a restart";
             return Err(StartError::Config(reason.to_owned()));
         }
-        let exporters = |tracing: &Tracing| (tracing.exporters.clone(), tracing.content.clone());
-        if exporters(&plan.config.tracing) != exporters(&before.plan.config.tracing) {
-            let old = std::mem::replace(&mut self.recorder, recorder(&plan.config.tracing)?);
+        let another = if destination(&new.tracing) == destination(&old.tracing) {
+            None
+        } else {
+            let home = self.server.as_ref().map(|server| &server.home);
+            Some(spans::recorder(&new.tracing, home)?)
+        };
+        let data_dir = self.server.as_ref().map(|server| server.data_dir.as_path());
+        let usage = usage::path(new, data_dir);
+        let recorder = another.clone().unwrap_or_else(|| self.recorder.clone());
+        let state = State::new(plan, keys, recorder, Some(&before))
+            .map_err(|mistake| wrong_keys(&*mistake))?;
+        warn(&state, usage.as_deref());
+        self.usage = match (self.usage.take(), usage) {
+            (Some(mut file), Some(path)) => {
+                file.move_to(path);
+                Some(file)
+            }
+            (None, Some(path)) => Some(UsageFile::new(path)),
+            (_, None) => None,
+        };
+        if let Some(recorder) = another {
+            let old = std::mem::replace(&mut self.recorder, recorder);
             // What was recorded before is still to be delivered, but nobody waits for it.
-            std::thread::spawn(move || old.map(|recorder| recorder.shutdown(FLUSH_TIMEOUT)));
+            std::thread::spawn(move || old.map(|recorder| recorder.shutdown(STOP_WITHIN)));
         }
-        self.files.note(&plan);
-        let state = State::new(plan, keys, self.recorder.clone(), Some(&before))
-            .map_err(|mistake| StartError::Config(mistake.to_string()))?;
         self.gateway.reload(state);
         Ok(())
     }
-}
 
-/// The configuration, and the files that it names.
-#[derive(Debug)]
-struct Files {
-    config: PathBuf,
-    watched: Vec<(PathBuf, Option<Stamp>)>,
-}
-
-/// By what a file is known to be another than before.
-type Stamp = (SystemTime, u64);
-
-impl Files {
-    fn new(config: &Path) -> Self {
-        let watched = vec![(config.to_owned(), stamp(config))];
-        Files { config: config.to_owned(), watched }
-    }
-
-    fn read(&self) -> Result<(Config, Option<Vec<Key>>), StartError> {
-        let config: Config = read_yaml(&self.config)?;
-        let list = |file: &str| read_yaml::<KeyList>(Path::new(file)).map(|list| list.keys);
-        let keys = config.keys.as_ref().map(|keys| list(&keys.file)).transpose()?;
-        Ok((config, keys))
-    }
-
-    /// Remembers which files matter, as they are now.
-    fn note(&mut self, plan: &Plan) {
-        let keys = plan.config.keys.as_ref().map(|keys| PathBuf::from(&keys.file));
-        let paths = std::iter::once(self.config.clone()).chain(keys);
-        self.watched = paths.map(|path| (path.clone(), stamp(&path))).collect();
-    }
-
-    /// Whether one of them is another than when this was last asked.
-    fn have_changed(&mut self) -> bool {
-        let mut changed = false;
-        for (path, known) in &mut self.watched {
-            let now = stamp(path);
-            changed |= now != *known;
-            *known = now;
+    /// A server has to end in time, whatever its gateway was told.
+    fn fitting(mut plan: Plan, server: Option<&Server>) -> Plan {
+        if server.is_some() {
+            let drain = &mut plan.config.timeouts.drain;
+            *drain = (*drain).min(DRAIN_WITHIN_SERVER);
         }
-        changed
+        plan
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+/// What is bound once and for all.
+fn places(config: &Config) -> impl PartialEq {
+    let place = |listener: &Listener| {
+        (listener.name.clone(), listener.kind, listener.address.clone(), listener.port)
+    };
+    config.listeners.iter().map(place).collect::<Vec<_>>()
 }
 
-fn read_yaml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StartError> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| StartError::Config(format!("cannot read {name}: {error}")))?;
-    parse_yaml(&text, |_| None).map_err(|error| StartError::Config(format!("{name}: {error}")))
+/// What a recorder is made of.
+fn destination(tracing: &Tracing) -> impl PartialEq {
+    let Tracing { exporters, content, service_name, resource, .. } = tracing.clone();
+    (exporters, content.redaction, service_name, resource)
 }
 
-/// Secrets in the environment and in files.
-struct Outside;
-
-impl Secrets for Outside {
-    fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
-    }
-
-    fn file(&self, path: &str) -> Result<String, String> {
-        std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))
-    }
+fn wrong_keys(mistake: &dyn std::error::Error) -> StartError {
+    StartError::Config(format!("keys and limits: {mistake}"))
 }
 
-fn plan(config: Config, before: Option<&Plan>) -> Result<Plan, StartError> {
-    Plan::after(config, &Outside, before).map_err(|mistake| StartError::Config(mistake.to_string()))
-}
-
-fn bind(listener: &Listener) -> Result<TcpListener, StartError> {
-    let (address, port) = (listener.address.as_str(), listener.port);
+fn bind(name: &str, address: &str, port: u16) -> Result<TcpListener, StartError> {
     let socket = TcpListener::bind((address, port)).map_err(|error| {
-        StartError::Io(format!("cannot listen on {address}:{port} ({}): {error}", listener.name))
+        StartError::Io(format!("cannot listen on {address}:{port} ({name}): {error}"))
     })?;
     let bound = socket.local_addr().map_err(|error| StartError::Io(error.to_string()))?;
     if !bound.ip().is_loopback() {
-        tracing::warn!("{} listens on {bound}: anyone who reaches it can use it", listener.name);
+        tracing::warn!("{name} listens on {bound}: anyone who reaches it can use it");
     }
     Ok(socket)
 }
 
-/// Sends spans where the configuration says; nowhere, if it says so.
-fn recorder(tracing: &Tracing) -> Result<Option<Arc<Recorder>>, StartError> {
-    let wrong = |error: ConfigError| StartError::Config(format!("tracing: {error}"));
-    let mut sdk = spanwise::Config::new(&tracing.service_name);
-    for (key, value) in &tracing.resource {
-        sdk = sdk.resource_attribute(key, value.as_str());
+/// Says what is allowed, but may not be meant.
+fn warn(state: &State, usage: Option<&Path>) {
+    for doubt in doubts(state, usage) {
+        tracing::warn!("{doubt}");
     }
-    if let Some(exporters) = &tracing.exporters {
-        let kinds: Vec<_> = exporters.iter().map(|exporter| exporter.kind.as_str()).collect();
-        if kinds.iter().all(|kind| *kind == "none") {
-            return Ok(None);
-        }
-        sdk = sdk.exporters(kinds);
-        for exporter in exporters {
-            let option = match exporter.kind.as_str() {
-                "zipkin" => "zipkin_endpoint",
-                _ => "opentelemetry_endpoint",
-            };
-            if let Some(endpoint) = &exporter.endpoint {
-                sdk.set(option, endpoint.clone()).map_err(wrong)?;
-            }
-            if let Some(protocol) = &exporter.protocol {
-                sdk.set("otlp_protocol", protocol.clone()).map_err(wrong)?;
-            }
-            for (name, value) in &exporter.headers {
-                sdk = sdk.header(name, resolved(value)?);
-            }
-        }
-    }
-    let mut settings = sdk.settings().map_err(wrong)?;
-    if let Some(redaction) = &tracing.content.redaction {
-        let usual = redact::RedactionConfig::default();
-        let replacement = redaction.replacement_text.clone();
-        let config = redact::RedactionConfig {
-            pii: redaction.pii_redaction,
-            financial: redaction.financial_data_redaction,
-            custom_patterns: redaction.custom_patterns.clone(),
-            replacement_text: replacement.unwrap_or(usual.replacement_text),
-        };
-        let redactor = Redactor::new(config)
-            .map_err(|error| StartError::Config(format!("tracing.content.redaction: {error}")))?;
-        settings.content.redactor = Some(redactor);
-    }
-    Ok(Some(Recorder::new(settings)))
 }
 
-fn resolved(secret: &Secret) -> Result<String, StartError> {
-    let found = look_up(secret, &Outside)
-        .map_err(|reason| StartError::Config(format!("tracing: {reason}")))?;
-    Ok(found.unwrap_or_else(|| secret.0.clone()))
+fn doubts(state: &State, usage: Option<&Path>) -> Vec<&'static str> {
+    let config = &state.plan.config;
+    let is_open = config.keys.as_ref().is_some_and(|keys| !keys.required);
+    let is_paid = config.model_providers.iter().any(|provider| provider.access_key.is_some());
+    let is_forgotten = usage.is_none() && !config.limits.rules.is_empty();
+    let doubts = [
+        (
+            is_open && is_paid,
+            "keys.required is false: requests without a key use the providers' keys of the \
+             configuration",
+        ),
+        (
+            is_forgotten,
+            "what was used under limits is forgotten at a restart; limits.state_file would keep it",
+        ),
+    ];
+    doubts.into_iter().filter(|(is_so, _)| *is_so).map(|(_, doubt)| doubt).collect()
 }
 
-/// What the configuration amounts to, for people.
-fn explain(plan: &Plan) -> String {
-    let mut text = String::from("configuration ok\n");
+fn explain(state: &State, data_dir: Option<&Path>) -> String {
+    let plan = &state.plan;
+    let mut text = String::new();
     for listener in &plan.config.listeners {
         let place = format!("{}:{}", listener.address, listener.port);
         let _ = writeln!(text, "listener {}: {place}", listener.name);
     }
     for name in plan.models() {
         let Some(route) = plan.route(Some(name)) else { continue };
-        let target = |target: &spanwise_gateway::plan::Target| {
+        let target = |target: &Target| {
             let upstream = &target.upstream;
             format!(
                 "{} at {}://{}{}",
@@ -312,6 +354,18 @@ fn explain(plan: &Plan) -> String {
         };
         let targets: Vec<_> = route.targets.iter().map(target).collect();
         let _ = writeln!(text, "model {name}: {}", targets.join(", then "));
+    }
+    if let Some(keys) = &state.keys {
+        let required = plan.config.keys.as_ref().is_some_and(|keys| keys.required);
+        let whether = if required { "required" } else { "not required" };
+        let _ = writeln!(text, "keys: {}, {whether}", keys.iter().count());
+    }
+    let usage = usage::path(&plan.config, data_dir);
+    if let Some(path) = &usage {
+        let _ = writeln!(text, "what is used is kept in {}", path.display());
+    }
+    for doubt in doubts(state, usage.as_deref()) {
+        let _ = writeln!(text, "warning: {doubt}");
     }
     text
 }

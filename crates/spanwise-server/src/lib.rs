@@ -21,6 +21,7 @@ pub mod ingest;
 mod problems;
 pub mod receive;
 mod remote;
+mod replace;
 mod telemetry;
 mod terminal;
 mod ui;

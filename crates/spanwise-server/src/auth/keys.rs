@@ -1,9 +1,9 @@
 //! API keys at rest: `keys.json` in the data folder, which holds hashes and never a key.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{hex, valid_project};
-use crate::StartError;
+use crate::{StartError, replace};
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -138,26 +138,13 @@ impl KeyFile {
         change: impl FnOnce(&mut Vec<Key>) -> Result<T, StartError>,
     ) -> Result<T, StartError> {
         let failed = |error: std::io::Error| self.failed(&error);
-        if let Some(dir) = self.path.parent() {
-            std::fs::create_dir_all(dir).map_err(failed)?;
-        }
-        let lock = File::create(self.path.with_extension("lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let _lock = replace::lock(&self.path).map_err(failed)?;
         let mut contents = self.read()?;
         let outcome = change(&mut contents.keys)?;
         contents.version = 1;
-        let temporary = self.path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(failed)?;
         let json = serde_json::to_vec_pretty(&contents)
             .map_err(|error| StartError::Io(error.to_string()))?;
-        file.write_all(&json).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&temporary, &self.path).map_err(failed)?;
+        replace::replace(&self.path, &json).map_err(failed)?;
         Ok(outcome)
     }
 
