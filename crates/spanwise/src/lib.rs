@@ -48,6 +48,8 @@ pub mod interop;
 #[cfg(feature = "tracing-layer")]
 pub mod layer;
 pub mod propagation;
+#[cfg(feature = "rag-control")]
+pub mod rag_control;
 pub mod recorder;
 pub mod recording;
 pub mod sampler;

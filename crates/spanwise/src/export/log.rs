@@ -64,7 +64,7 @@ fn line(span: &Span) -> Json {
 }
 
 /// RFC 3339 to the millisecond.
-fn date(unix_nano: u64) -> String {
+pub(crate) fn date(unix_nano: u64) -> String {
     let seconds = unix_nano / 1_000_000_000;
     let (day, second) = (seconds / 86_400, seconds % 86_400);
     // Counted from March of the year 0, so that leap days come last; eras have 400 years.

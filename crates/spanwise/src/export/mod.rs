@@ -12,7 +12,7 @@ mod datadog;
 mod grpc;
 mod http;
 mod jaeger;
-mod log;
+pub(crate) mod log;
 mod otlp;
 mod tls;
 mod udp;
