@@ -67,11 +67,9 @@ mod enforce;
 pub mod error;
 pub mod exchange;
 pub mod filter;
-mod lane;
-//OPENAI
+pub mod lane;
 pub mod policy;
 mod prompt;
-//STORE
 mod streams;
 pub mod tracer;
 mod yaml;
@@ -92,7 +90,6 @@ use self::exchange::{Adapters, Exchange, Mode, Next};
 pub use self::filter::{Filter, Operator};
 use self::lane::Lane;
 pub use self::policy::Policies;
-//USESTORE
 pub use self::streams::{AnswerStream, AsyncAnswerStream};
 use self::tracer::Choice;
 pub use self::tracer::{SpanRecord, StructlogTracer, Telling, Tracer};

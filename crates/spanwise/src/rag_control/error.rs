@@ -147,7 +147,7 @@ impl StdError for Error {
 pub struct Violation {
     /// The rule, as the policy file names it.
     pub rule: &'static str,
-    /// How the answer breaks it. It quotes nothing that documents or people said.
+    /// How the answer breaks it.
     pub message: String,
 }
 

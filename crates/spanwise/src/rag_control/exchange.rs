@@ -381,7 +381,8 @@ impl Exchange {
     /// Takes a piece; gives back what may be shown now, which can be nothing yet.
     pub fn piece(&mut self, piece: Result<Piece, AdapterError>) -> Result<String, Error> {
         let piece = piece.map_err(|error| self.fail(ErrorKind::Adapter(error)))?;
-        if !piece.text.is_empty() && !std::mem::replace(&mut self.has_first_piece, true)
+        if !piece.text.is_empty()
+            && !std::mem::replace(&mut self.has_first_piece, true)
             && let Some((_, since)) = self.stage
         {
             self.set("gen_ai.response.time_to_first_chunk", since.elapsed().as_secs_f64());
@@ -419,9 +420,9 @@ impl Exchange {
 
     fn end_generation(&mut self, content: &str) -> Result<(), Error> {
         let usage = self.usage;
-        let total = usage.total_tokens.or_else(|| {
-            Some(usage.prompt_tokens?.saturating_add(usage.completion_tokens?))
-        });
+        let total = usage
+            .total_tokens
+            .or_else(|| Some(usage.prompt_tokens?.saturating_add(usage.completion_tokens?)));
         self.usage.total_tokens = total;
         for (own, genai, count) in [
             ("prompt_tokens", "gen_ai.usage.input_tokens", usage.prompt_tokens),
@@ -512,13 +513,16 @@ impl Exchange {
     /// Ends the request badly: the stage and the root say why.
     fn fail(&mut self, kind: ErrorKind) -> Error {
         let stage = self.stage.map_or(Stage::OrgLookup, |(stage, _)| stage);
-        // What adapters say may quote what they were given.
-        let is_quoting = matches!(kind, ErrorKind::Adapter(_)) && !self.logs_content;
-        let message = if is_quoting { String::new() } else { kind.to_string() };
+        // What adapters and violations say may quote what is not to be recorded.
+        let message = match &kind {
+            ErrorKind::Adapter(error) if !self.logs_content => error.kind.clone(),
+            ErrorKind::Violation(violation) if !self.logs_content => violation.rule.to_owned(),
+            kind => kind.to_string(),
+        };
         self.telling.tell(Note::Error(kind.name(), &message));
         self.leave();
         let message = format!("{}: {message}", stage.name());
-        self.telling.tell(Note::Error(kind.name(), message.trim_end_matches([' ', ':'])));
+        self.telling.tell(Note::Error(kind.name(), &message));
         self.set("status", "error");
         self.end();
         let (request_id, trace_id) = (self.request_id.clone(), self.trace_id.clone());

@@ -100,7 +100,8 @@ impl Operator {
 
 impl Rule {
     pub fn read(node: &Node<'_>) -> Result<Self, PolicyFileError> {
-        let fields = node.fields(&["and", "or", "not", "field", "operator", "value", "min", "max"])?;
+        let fields =
+            node.fields(&["and", "or", "not", "field", "operator", "value", "min", "max"])?;
         let said = ["and", "or", "not", "field"].map(|name| fields.get(name));
         match said {
             [Some(all), None, None, None] => Ok(Rule::All(Self::list(all)?)),
@@ -113,7 +114,9 @@ impl Rule {
                 let operand = || Operand::read(fields.need("value")?);
                 let (test, negated) = match name {
                     "range" | "not_range" => (Test::range(&fields)?, name == "not_range"),
-                    "in" | "not_in" => (Test::In(list_operand(fields.need("value")?)?), name == "not_in"),
+                    "in" | "not_in" => {
+                        (Test::In(list_operand(fields.need("value")?)?), name == "not_in")
+                    }
                     "contains" | "not_contains" => {
                         (Test::Contains(operand()?), name == "not_contains")
                     }
@@ -139,7 +142,9 @@ impl Rule {
     fn resolve(&self, user: &UserContext, negated: bool) -> Filter {
         match self {
             Rule::Not(inner) => inner.resolve(user, !negated),
-            Rule::All(rules) if !negated => Filter::all(rules.iter().map(|r| r.resolve(user, false))),
+            Rule::All(rules) if !negated => {
+                Filter::all(rules.iter().map(|r| r.resolve(user, false)))
+            }
             Rule::Any(rules) if negated => Filter::all(rules.iter().map(|r| r.resolve(user, true))),
             Rule::All(rules) | Rule::Any(rules) => {
                 Filter::any(rules.iter().map(|rule| rule.resolve(user, negated)))
@@ -243,7 +248,11 @@ impl Filter {
 
     fn all(filters: impl Iterator<Item = Filter>) -> Self {
         let filters: Vec<_> = filters.collect();
-        if filters.iter().any(Filter::is_nothing) { Filter::nothing() } else { Filter::All(filters) }
+        if filters.iter().any(Filter::is_nothing) {
+            Filter::nothing()
+        } else {
+            Filter::All(filters)
+        }
     }
 
     fn any(filters: impl Iterator<Item = Filter>) -> Self {

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::tracer::{Note, Records, Told, Telling, Tracer};
+use super::tracer::{Note, Records, Telling, Told, Tracer};
 use crate::{Context, fork};
 
 /// What waits for a tracer; the rest is left out.
@@ -21,7 +21,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A tracer and its thread.
 #[derive(Clone)]
-pub(super) struct Lane(Arc<Owner>);
+pub struct Lane(Arc<Owner>);
 
 /// Held by all users of a lane: when the last is gone, the thread may end.
 struct Owner {
@@ -49,18 +49,17 @@ struct Queue {
 }
 
 impl Lane {
+    /// A lane of this tracer. Its thread starts with the first request.
     pub fn new(tracer: Box<dyn Tracer>) -> Self {
-        let shared = Shared {
-            tracer: Mutex::new(tracer),
-            queue: Mutex::default(),
-            changed: Condvar::new(),
-        };
+        let shared =
+            Shared { tracer: Mutex::new(tracer), queue: Mutex::default(), changed: Condvar::new() };
         Lane(Arc::new(Owner { shared: Arc::new(shared) }))
     }
 
     /// Tells its tracer of one request, below `above` or what is current.
-    pub fn telling(&self, above: Option<Context>) -> Teller {
-        Teller { lane: self.clone(), records: Records::default(), above, last: 0 }
+    pub fn telling(&self, above: Option<Context>) -> Box<dyn Telling> {
+        let records = Records::default();
+        Box::new(Teller { lane: self.clone(), records, above, last: 0 })
     }
 
     /// Puts it in line; its number, by which it can be waited for.
@@ -162,7 +161,7 @@ impl Drop for Owner {
 }
 
 /// One request's notes on their way to the tracer of a lane.
-pub(super) struct Teller {
+struct Teller {
     lane: Lane,
     records: Records,
     above: Option<Context>,

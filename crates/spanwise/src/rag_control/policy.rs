@@ -167,9 +167,9 @@ fn referred<T: Clone>(
 ) -> Result<(String, T), PolicyFileError> {
     let name = node.text()?;
     let names: Vec<&str> = known.keys().map(String::as_str).collect();
-    let found = known.get(name).ok_or_else(|| {
-        node.error(format!("`{name}` is {}", yaml::unknown(name, &names)))
-    })?;
+    let found = known
+        .get(name)
+        .ok_or_else(|| node.error(format!("`{name}` is {}", yaml::unknown(name, &names))))?;
     Ok((name.to_owned(), found.clone()))
 }
 
@@ -219,7 +219,9 @@ impl When {
         }
         Ok(When {
             documents: fields.map("documents", |node| Bounds::read(node, 0.0))?.unwrap_or_default(),
-            top_score: fields.map("top_score", |node| Bounds::read(node, f64::MIN))?.unwrap_or_default(),
+            top_score: fields
+                .map("top_score", |node| Bounds::read(node, f64::MIN))?
+                .unwrap_or_default(),
             any_source: fields.map("any_source", Node::texts)?,
             only_sources: fields.map("only_sources", Node::texts)?,
         })
@@ -232,9 +234,10 @@ impl When {
         };
         self.documents.hold(Some(documents.len() as f64))
             && self.top_score.hold(top)
-            && self.any_source.as_ref().is_none_or(|sources| {
-                documents.iter().any(|document| is_from(sources, document))
-            })
+            && self
+                .any_source
+                .as_ref()
+                .is_none_or(|sources| documents.iter().any(|document| is_from(sources, document)))
             && self.only_sources.as_ref().is_none_or(|sources| {
                 !documents.is_empty() && documents.iter().all(|document| is_from(sources, document))
             })
@@ -267,9 +270,8 @@ impl Bounds {
 impl Policy {
     fn read(name: &str, node: &Node<'_>) -> Result<Self, PolicyFileError> {
         let fields = node.fields(&["generation", "enforcement", "logging"])?;
-        let logs_content = fields.map("logging", |node| {
-            node.fields(&["content"])?.map("content", Node::truth)
-        })?;
+        let logs_content =
+            fields.map("logging", |node| node.fields(&["content"])?.map("content", Node::truth))?;
         Ok(Policy {
             name: name.to_owned(),
             generation: fields.map("generation", Generation::read)?.unwrap_or_default(),

@@ -35,7 +35,9 @@ fn rules(policy: &Policy) -> String {
         add("Say only what the documents say, in their words where you can.");
     }
     if enforcement.strict_citations {
-        add("After every sentence cite the documents that it is from by their numbers, as in [1] or [1, 2].");
+        add(
+            "After every sentence cite the documents that it is from by their numbers, as in [1] or [1, 2].",
+        );
     } else if enforcement.require_citations {
         add("Cite the documents that you use by their numbers, as in [1] or [1, 2].");
     }

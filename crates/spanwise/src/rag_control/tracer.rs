@@ -141,7 +141,7 @@ impl Choice {
         match self {
             Choice::Automatic(_) if crate::thread::default().is_some() => Box::<Spans>::default(),
             Choice::Spans => Box::<Spans>::default(),
-            Choice::Automatic(lane) | Choice::Lane(lane) => Box::new(lane.telling(None)),
+            Choice::Automatic(lane) | Choice::Lane(lane) => lane.telling(None),
             Choice::Nobody => Box::new(Nobody),
         }
     }

@@ -101,7 +101,9 @@ impl<'a> Node<'a> {
     /// A text or a list of texts.
     pub fn texts(&self) -> Result<Vec<String>, PolicyFileError> {
         match self.value {
-            Value::List(_) => self.items()?.iter().map(|item| Ok(item.text()?.to_owned())).collect(),
+            Value::List(_) => {
+                self.items()?.iter().map(|item| Ok(item.text()?.to_owned())).collect()
+            }
             _ => Ok(vec![self.text()?.to_owned()]),
         }
     }
@@ -165,11 +167,8 @@ impl<'a> Node<'a> {
     }
 
     fn below(&self, name: &str, line: u64, value: &'a Value) -> Node<'a> {
-        let path = if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        };
+        let path =
+            if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         Node { path, line: line.max(1), value }
     }
 
@@ -216,9 +215,9 @@ impl<'a> Fields<'a> {
 
 /// Says that a word is unknown, and which one may be meant.
 pub(super) fn unknown(said: &str, known: &[&str]) -> String {
-    let nearest = known.iter().max_by(|a, b| {
-        strsim::jaro_winkler(said, a).total_cmp(&strsim::jaro_winkler(said, b))
-    });
+    let nearest = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(said, a).total_cmp(&strsim::jaro_winkler(said, b)));
     match nearest.filter(|near| strsim::jaro_winkler(said, near) > 0.75) {
         Some(near) => format!("unknown: did you mean `{near}`?"),
         None => format!("unknown: expected one of {}", known.join(", ")),

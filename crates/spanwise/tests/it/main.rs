@@ -12,6 +12,8 @@ mod genai;
 #[cfg(feature = "opentelemetry")]
 mod interop;
 mod layer;
+#[cfg(feature = "rag-control")]
+mod rag_control;
 mod receiver;
 mod recording;
 mod running;

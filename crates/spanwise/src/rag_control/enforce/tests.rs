@@ -9,7 +9,10 @@ fn documents() -> Vec<Document> {
     };
     vec![
         document("holidays", "Every employee has 28 days of paid holiday a year."),
-        document("travel-7", "Trains are booked in second class, flights over six hours in premium."),
+        document(
+            "travel-7",
+            "Trains are booked in second class, flights over six hours in premium.",
+        ),
     ]
 }
 

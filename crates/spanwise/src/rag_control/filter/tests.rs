@@ -39,9 +39,18 @@ fn fields_are_compared_as_they_should_be() {
         ("{field: tags, operator: not_contains, value: c}", true),
         ("{field: active, operator: equals, value: true}", true),
         ("{field: active, operator: equals, value: 1}", false),
-        ("{and: [{field: active, operator: equals, value: true}, {field: level, operator: equals, value: 3}]}", false),
-        ("{or: [{field: gone, operator: equals, value: true}, {field: level, operator: equals, value: 2}]}", true),
-        ("{not: {or: [{field: level, operator: equals, value: 1}, {field: team, operator: equals, value: x}]}}", true),
+        (
+            "{and: [{field: active, operator: equals, value: true}, {field: level, operator: equals, value: 3}]}",
+            false,
+        ),
+        (
+            "{or: [{field: gone, operator: equals, value: true}, {field: level, operator: equals, value: 2}]}",
+            true,
+        ),
+        (
+            "{not: {or: [{field: level, operator: equals, value: 1}, {field: team, operator: equals, value: x}]}}",
+            true,
+        ),
     ] {
         assert_eq!(allows(yaml, &document), expected, "{yaml}");
     }
@@ -68,12 +77,21 @@ fn what_is_not_known_is_denied_whichever_way_it_is_asked() {
 #[test]
 fn mistakes_name_their_line_and_field() {
     for (yaml, expected) in [
-        ("field: a\noperator: equal\nvalue: 1", "line 2: operator: unknown: did you mean `equals`?"),
+        (
+            "field: a\noperator: equal\nvalue: 1",
+            "line 2: operator: unknown: did you mean `equals`?",
+        ),
         ("field: a\noperator: equals", "line 1: `value` is missing"),
         ("and: []", "line 1: and: expected at least one filter"),
-        ("or:\n  - {field: a, operator: equals, value: $user.name}", "line 2: or[0].value: `$user.name` is unknown: expected $user.id, $user.org_id or $user.attributes.NAME"),
+        (
+            "or:\n  - {field: a, operator: equals, value: $user.name}",
+            "line 2: or[0].value: `$user.name` is unknown: expected $user.id, $user.org_id or $user.attributes.NAME",
+        ),
         ("{and: [], or: []}", "line 1: expected one of `and`, `or`, `not`, or a `field`"),
-        ("{field: a, operator: in, value: 3}", "line 1: value: expected a list, or a user's attribute that is one"),
+        (
+            "{field: a, operator: in, value: 3}",
+            "line 1: value: expected a list, or a user's attribute that is one",
+        ),
         ("{field: a, operator: range}", "line 1: operator: a range needs `min`, `max` or both"),
         ("{field: a, operator: equals, value: }", "line 1: value: expected a value, found nothing"),
         ("{field: a, feild: b}", "line 1: feild: unknown: did you mean `field`?"),
@@ -94,7 +112,8 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         operand.clone().prop_map(Test::Equals),
         list.prop_map(Test::In),
         operand.clone().prop_map(Test::Contains),
-        (operand.clone(), operand).prop_map(|(min, max)| Test::Range { min: Some(min), max: Some(max) }),
+        (operand.clone(), operand)
+            .prop_map(|(min, max)| Test::Range { min: Some(min), max: Some(max) }),
     ];
     let leaf = ("[abc]", test).prop_map(|(field, test)| Rule::Field { field, test });
     leaf.prop_recursive(4, 24, 3, |inner| {

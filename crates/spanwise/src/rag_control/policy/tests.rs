@@ -40,14 +40,46 @@ fn conditions_choose_by_number_score_and_source() {
 #[test]
 fn mistakes_name_their_line_and_field() {
     for (from, to, expected) in [
-        ("policy: cited_answers", "policy: cited_answer", "line 4: organizations.meridian.policy: `cited_answer` is unknown: did you mean `cited_answers`?"),
-        ("filter: public_only", "filter: publik", "line 3: organizations.meridian.filter: `publik` is unknown: did you mean `public_only`?"),
-        ("retrieval_top_k: 3", "retrieval_top_k: 0", "line 5: organizations.meridian.retrieval_top_k: expected a whole number from 1 to 1000, found `0`"),
-        ("temperature: 0.15", "temperature: hot", "line 13: policies.cited_answers.generation.temperature: expected a number from 0 to 2, found `hot`"),
-        ("require_citations: true", "require_citation: true", "line 13: policies.cited_answers.enforcement.require_citation: unknown: did you mean `require_citations`?"),
-        ("{documents: {max: 0}}", "{}", "line 7: organizations.meridian.conditions[0].when: expected `documents`, `top_score` or sources"),
-        ("nothing_found: {}", "nothing_found: []", "line 15: policies.nothing_found: expected fields, found a list"),
-        ("content: false", "content: maybe", "line 14: policies.careful.logging.content: expected true or false, found `maybe`"),
+        (
+            "policy: cited_answers",
+            "policy: cited_answer",
+            "line 4: organizations.meridian.policy: `cited_answer` is unknown: did you mean `cited_answers`?",
+        ),
+        (
+            "filter: public_only",
+            "filter: publik",
+            "line 3: organizations.meridian.filter: `publik` is unknown: did you mean `public_only`?",
+        ),
+        (
+            "retrieval_top_k: 3",
+            "retrieval_top_k: 0",
+            "line 5: organizations.meridian.retrieval_top_k: expected a whole number from 1 to 1000, found `0`",
+        ),
+        (
+            "temperature: 0.15",
+            "temperature: hot",
+            "line 13: policies.cited_answers.generation.temperature: expected a number from 0 to 2, found `hot`",
+        ),
+        (
+            "require_citations: true",
+            "require_citation: true",
+            "line 13: policies.cited_answers.enforcement.require_citation: unknown: did you mean `require_citations`?",
+        ),
+        (
+            "{documents: {max: 0}}",
+            "{}",
+            "line 7: organizations.meridian.conditions[0].when: expected `documents`, `top_score` or sources",
+        ),
+        (
+            "nothing_found: {}",
+            "nothing_found: []",
+            "line 15: policies.nothing_found: expected fields, found a list",
+        ),
+        (
+            "content: false",
+            "content: maybe",
+            "line 14: policies.careful.logging.content: expected true or false, found `maybe`",
+        ),
         ("policies:\n", "policy:\n", "line 12: policy: unknown: did you mean `policies`?"),
     ] {
         let file = FILE.replacen(from, to, 1);
