@@ -149,7 +149,7 @@ impl<'a> Value<'a> {
 
     fn inside(&self, kind: Kind) -> Option<Walk<'a>> {
         (self.kind == kind).then(|| {
-            let cursor = Cursor { text: self.literal, at: 1 };
+            let cursor = Cursor { at: 1, ..Cursor::new(self.literal) };
             Walk { cursor, base: self.start, is_first: true }
         })
     }
@@ -164,17 +164,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Whether there is another member; the cursor then stands at its start.
     fn has_next(&mut self, end: u8) -> Result<bool, Malformed> {
-        self.cursor.skip_space();
-        if self.cursor.eat(end) {
-            return Ok(false);
-        }
-        if !std::mem::take(&mut self.is_first) {
-            self.cursor.expect(b',', "expected a comma")?;
-            self.cursor.skip_space();
-        }
-        Ok(true)
+        self.cursor.has_next(end, std::mem::take(&mut self.is_first))
     }
 
     fn value(&mut self) -> Result<Value<'a>, Malformed> {
@@ -240,7 +231,7 @@ pub struct Document<'a> {
 impl<'a> Document<'a> {
     /// Starts at the opening brace.
     pub fn open(text: &'a str) -> Result<Self, Malformed> {
-        let mut cursor = Cursor::new(text);
+        let mut cursor = Cursor { wants_pairs: true, ..Cursor::new(text) };
         cursor.skip_space();
         cursor.expect(b'{', "expected an object")?;
         Ok(Document { walk: Walk { cursor, base: 0, is_first: true }, is_over: false })
@@ -270,63 +261,103 @@ impl<'a> Document<'a> {
 
 /// A position in a text that is being checked.
 #[derive(Clone, Debug)]
-struct Cursor<'a> {
+pub struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    /// Whether half a surrogate pair is a mistake: in a request it is one. A provider may well cut
+    /// a character in two, and send the halves in two events.
+    wants_pairs: bool,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(text: &'a str) -> Self {
-        Cursor { text, at: 0 }
+    /// Stands at the start.
+    pub fn new(text: &'a str) -> Self {
+        Cursor { text, at: 0, wants_pairs: false }
     }
 
-    fn malformed(&self, what: &'static str) -> Malformed {
+    /// Where it stands.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The text from here on cannot be accepted.
+    pub fn malformed(&self, what: &'static str) -> Malformed {
         Malformed { what, at: self.at }
     }
 
+    /// The byte that it stands at.
     #[inline]
-    fn peek(&self) -> Option<u8> {
+    pub fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    /// Steps over this byte, if it stands at it.
     #[inline]
-    fn eat(&mut self, byte: u8) -> bool {
+    pub fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
+    /// Steps over a byte that must be there.
     #[inline]
-    fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Malformed> {
+    pub fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Malformed> {
         if self.eat(byte) { Ok(()) } else { Err(self.malformed(what)) }
     }
 
+    /// Steps over white space.
     #[inline]
-    fn skip_space(&mut self) {
+    pub fn skip_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
     }
 
-    /// A name and its colon; afterwards the cursor stands at the value.
-    fn key(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        let start = self.at + 1;
-        let end = self.skip_key()?;
-        Ok(unescape(&self.text[start..end]))
+    /// Whether there is another member or element rather than the end of what holds it; the cursor
+    /// then stands at its start.
+    pub fn has_next(&mut self, end: u8, is_first: bool) -> Result<bool, Malformed> {
+        self.skip_space();
+        if self.eat(end) {
+            return Ok(false);
+        }
+        if !is_first {
+            self.expect(b',', "expected a comma")?;
+            self.skip_space();
+        }
+        Ok(true)
     }
 
-    /// The same; where the name ends.
+    /// A name and its colon; afterwards the cursor stands at the value.
+    pub fn key(&mut self) -> Result<Cow<'a, str>, Malformed> {
+        let start = self.at + 1;
+        let has_escapes = self.name()?;
+        let name = &self.text[start..self.at - 1];
+        self.colon()?;
+        Ok(if has_escapes { unescape(name) } else { Cow::Borrowed(name) })
+    }
+
+    /// The same, where nobody asks for the name.
     #[inline]
-    fn skip_key(&mut self) -> Result<usize, Malformed> {
+    fn skip_key(&mut self) -> Result<(), Malformed> {
+        self.name()?;
+        self.colon()
+    }
+
+    /// Whether the name has escapes.
+    #[inline]
+    fn name(&mut self) -> Result<bool, Malformed> {
         if self.peek() != Some(b'"') {
             return Err(self.malformed("expected a name in quotes"));
         }
-        self.string()?;
-        let end = self.at - 1;
+        self.string()
+    }
+
+    #[inline]
+    fn colon(&mut self) -> Result<(), Malformed> {
         self.skip_space();
         self.expect(b':', "expected a colon")?;
         self.skip_space();
-        Ok(end)
+        Ok(())
     }
 
     /// The value that starts here.
@@ -343,10 +374,11 @@ impl<'a> Cursor<'a> {
         Ok(Value { kind, literal: &self.text[start..self.at], start })
     }
 
+    /// Steps over a value that is neither object nor array.
     #[inline]
-    fn scalar(&mut self) -> Result<Kind, Malformed> {
+    pub fn scalar(&mut self) -> Result<Kind, Malformed> {
         match self.peek() {
-            Some(b'"') => self.string().map(|()| Kind::Text),
+            Some(b'"') => self.string().map(|_| Kind::Text),
             Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number),
             Some(b't') => self.word("true").map(|()| Kind::True),
             Some(b'f') => self.word("false").map(|()| Kind::False),
@@ -449,20 +481,27 @@ impl<'a> Cursor<'a> {
         if self.at == start { Err(self.malformed("expected a digit")) } else { Ok(()) }
     }
 
+    /// Walks over a string. Whether it has escapes.
     #[inline]
-    fn string(&mut self) -> Result<(), Malformed> {
+    fn string(&mut self) -> Result<bool, Malformed> {
         self.at += 1;
+        let mut has_escapes = false;
         loop {
             self.at += text::plain_len(&self.text.as_bytes()[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(has_escapes);
                 }
-                Some(b'\\') => match text::escape_len(&self.text.as_bytes()[self.at..]) {
-                    Ok(n) => self.at += n,
-                    Err(what) => return Err(self.malformed(what)),
-                },
+                Some(b'\\') => {
+                    match text::escape_len(&self.text.as_bytes()[self.at..], self.wants_pairs) {
+                        Ok(n) => {
+                            has_escapes = true;
+                            self.at += n;
+                        }
+                        Err(what) => return Err(self.malformed(what)),
+                    }
+                }
                 Some(_) => return Err(self.malformed("control character in a string")),
                 None => return Err(self.malformed("the body ends inside a string")),
             }

@@ -2,10 +2,20 @@
 
 use std::borrow::Cow;
 
-/// How many bytes at the start are neither quote, backslash nor control character. Blocks are
-/// judged without a branch per byte, so that the compiler uses vectors.
+/// How many bytes at the start are neither quote, backslash nor control character.
 #[inline]
 pub fn plain_len(bytes: &[u8]) -> usize {
+    // Most strings are names, and most names end in the first word.
+    match bytes.first_chunk::<8>().map(|word| first_special(*word)) {
+        Some(first) if first < 8 => first,
+        Some(_) => 8 + long_plain_len(&bytes[8..]),
+        None => long_plain_len(bytes),
+    }
+}
+
+/// The same for texts. Blocks are judged without a branch per byte, so that the compiler uses
+/// vectors.
+fn long_plain_len(bytes: &[u8]) -> usize {
     let (blocks, rest) = bytes.as_chunks::<16>();
     for (n, block) in blocks.iter().enumerate() {
         if block.iter().fold(false, |any, &byte| any | is_special(byte)) {
@@ -38,13 +48,14 @@ fn first_special(word: [u8; 8]) -> usize {
     special.trailing_zeros() as usize / 8
 }
 
-/// Length of the escape sequence that starts here, a pair of surrogates counting as one.
-pub fn escape_len(bytes: &[u8]) -> Result<usize, &'static str> {
+/// Length of the escape sequence that starts here, a pair of surrogates counting as one. One half
+/// of a pair is an error only where `wants_pairs`.
+pub fn escape_len(bytes: &[u8], wants_pairs: bool) -> Result<usize, &'static str> {
     match bytes.get(1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
         Some(b'u') => match hex4(bytes.get(2..6)).ok_or("expected four hexadecimal digits")? {
             0xd800..=0xdbff if low_surrogate(&bytes[6..]).is_some() => Ok(12),
-            0xd800..=0xdfff => Err("lone surrogate"),
+            0xd800..=0xdfff if wants_pairs => Err("lone surrogate"),
             _ => Ok(6),
         },
         _ => Err("unknown escape"),

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::parse::Malformed;
 use super::*;
+use crate::json::Malformed;
 
 fn rebuild(node: &Node<'_>, writer: &mut Writer) {
     match &node.kind {
@@ -93,23 +93,27 @@ fn halves_of_a_character_become_whole_when_joined() {
 #[test]
 fn what_is_wrong_is_named_with_its_place() {
     for (body, what, at) in [
-        (&b"{\"a\":NaN}"[..], "has something that is no JSON value", 5),
-        (b"{\"a\":1", "has elements without a comma between them", 6),
-        (b"\"\\x\"", "has an escape that JSON does not know", 1),
-        (b"01", "has a number that starts with a zero", 2),
-        (b"\xff", "is not UTF-8", 0),
+        (&b"{\"a\":NaN}"[..], "expected a value", 5),
+        (b"{\"a\":1", "expected a comma", 6),
+        (b"\"\\x\"", "unknown escape", 1),
+        (b"01", "expected the end of the body", 1),
+        (b"\xff", "not UTF-8", 0),
         (
             b"\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz\n\"",
-            "has a control character in a string",
+            "control character in a string",
             53,
         ),
-        (b"\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "ends inside a string", 53),
-        (b"", "ends too early", 0),
-        (b"1 2", "has more after its end", 2),
-        (b"\xef\xbb\xbf{}", "has something that is no JSON value", 0),
+        (
+            b"\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
+            "the body ends inside a string",
+            53,
+        ),
+        (b"", "the body ends too early", 0),
+        (b"1 2", "expected the end of the body", 2),
+        (b"\xef\xbb\xbf{}", "expected a value", 0),
     ] {
         assert_eq!(parse(body).unwrap_err(), Malformed { what, at });
     }
     let deep = "[".repeat(100_000);
-    assert_eq!(parse(deep.as_bytes()).unwrap_err().what, "is nested too deeply");
+    assert_eq!(parse(deep.as_bytes()).unwrap_err().what, "nested too deeply");
 }
