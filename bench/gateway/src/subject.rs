@@ -202,7 +202,7 @@ impl Workshop<'_> {
              workers: 1\n"
         );
         if kind == Kind::Keys {
-            let mut keys = String::new();
+            let mut keys = String::from("keys:\n");
             for number in 0..N_KEYS {
                 write!(keys, "- {{id: key-{number}, hash: 'sha256:")?;
                 for byte in Sha256::digest(virtual_key(number)) {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -69,16 +69,27 @@ impl Connector {
     }
 }
 
-/// How connections are encrypted: with the system's certificates and those in `extra`, PEM texts.
-pub fn client_tls<'p>(extra: impl IntoIterator<Item = &'p str>) -> Result<ClientConfig, Boxed> {
+/// The system's certificates. Reading them takes milliseconds, in which a thread serves nobody.
+static SYSTEM_ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     // Some systems have certificates that nothing can read; the others are still good.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+});
+
+/// Whom to trust: the system's certificates and those in `extra`, PEM texts.
+pub fn roots<'p>(extra: impl IntoIterator<Item = &'p str>) -> Result<RootCertStore, Boxed> {
+    let mut roots = SYSTEM_ROOTS.clone();
     for pem in extra {
         for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
             roots.add(certificate?)?;
         }
     }
+    Ok(roots)
+}
+
+/// How connections are encrypted.
+pub fn client_tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

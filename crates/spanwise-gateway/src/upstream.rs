@@ -5,13 +5,15 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::RootCertStore;
 
-use crate::connect::{ConnectError, Connector, client_tls};
+use crate::connect::{self, ConnectError, Connector};
 use crate::plan::Upstream;
 
 /// How long an idle connection is kept. Shorter than the minute after which many servers close
@@ -25,7 +27,10 @@ pub struct Client(Pool<Connector, Full<Bytes>>);
 impl Client {
     /// No connections yet. Fails if the upstream's certificates cannot be read.
     pub fn new(upstream: &Upstream) -> Result<Self, Box<dyn StdError + Send + Sync>> {
-        let tls = client_tls(upstream.ca_pem.as_deref())?;
+        let is_encrypted = upstream.scheme == Scheme::HTTPS;
+        let extra = upstream.ca_pem.as_deref();
+        let roots = if is_encrypted { connect::roots(extra)? } else { RootCertStore::empty() };
+        let tls = connect::client_tls(roots)?;
         let connector = Connector::new(tls.into(), upstream.timeouts.connect);
         let mut builder = Pool::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).timer(TokioTimer::new());
