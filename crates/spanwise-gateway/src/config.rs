@@ -257,6 +257,12 @@ pub struct Agent {
     /// Headers that each request gets.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
+    /// Certificates to trust beside the system's, a PEM file.
+    #[serde(default)]
+    pub ca_file: Option<String>,
+    /// Overrides of the times below.
+    #[serde(default)]
+    pub timeouts: Option<Timeouts>,
 }
 
 /// Keys of the gateway's own.

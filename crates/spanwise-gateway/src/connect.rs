@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
@@ -22,6 +22,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
+use crate::address::is_forbidden;
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -37,6 +39,9 @@ pub enum ConnectError {
     /// It took too long.
     #[error("connecting took longer than {0:?}")]
     Timeout(Duration),
+    /// The name leads where nobody may go.
+    #[error("the name leads to {0}, a link-local or metadata address")]
+    Forbidden(IpAddr),
     /// The address has no host, or one that no certificate can name.
     #[error("`{0}` is no host")]
     Host(String),
@@ -59,9 +64,11 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A connector that gives up after `timeout`.
-    pub fn new(tls: Arc<ClientConfig>, timeout: Duration) -> Self {
-        let mut sockets = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+    /// A connector that gives up after `timeout`. A confined one follows no name to an address
+    /// that no agent may have.
+    pub fn new(tls: Arc<ClientConfig>, timeout: Duration, is_confined: bool) -> Self {
+        let resolver = Resolver { names: GaiResolver::new(), is_confined };
+        let mut sockets = HttpConnector::new_with_resolver(resolver);
         // One small write per event must not wait for the acknowledgement of the one before.
         sockets.set_nodelay(true);
         sockets.enforce_http(false);
@@ -132,8 +139,12 @@ impl Service<Uri> for Connector {
 fn of_socket(error: impl std::error::Error + Send + Sync + 'static) -> ConnectError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(error) = cause {
-        if let Some(Unresolved(io)) = error.downcast_ref() {
-            return ConnectError::Dns(io::Error::new(io.kind(), io.to_string()));
+        match error.downcast_ref() {
+            Some(Unresolved::Failed(io)) => {
+                return ConnectError::Dns(io::Error::new(io.kind(), io.to_string()));
+            }
+            Some(Unresolved::Forbidden(ip)) => return ConnectError::Forbidden(*ip),
+            None => {}
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
             return ConnectError::Socket(io::Error::new(io.kind(), io.to_string()));
@@ -145,11 +156,18 @@ fn of_socket(error: impl std::error::Error + Send + Sync + 'static) -> ConnectEr
 
 /// Looks names up with the system's resolver, and marks what fails in it.
 #[derive(Clone)]
-struct Resolver(GaiResolver);
+struct Resolver {
+    names: GaiResolver,
+    is_confined: bool,
+}
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Unresolved(io::Error);
+enum Unresolved {
+    #[error("{0}")]
+    Failed(io::Error),
+    #[error("{0} is forbidden")]
+    Forbidden(IpAddr),
+}
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
@@ -158,14 +176,18 @@ impl Service<Name> for Resolver {
         Pin<Box<dyn Future<Output = Result<std::vec::IntoIter<SocketAddr>, Unresolved>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
-        self.0.poll_ready(context).map_err(Unresolved)
+        self.names.poll_ready(context).map_err(Unresolved::Failed)
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let found = self.0.call(name);
+        let (found, is_confined) = (self.names.call(name), self.is_confined);
         Box::pin(async move {
-            let addresses = found.await.map_err(Unresolved)?;
-            Ok(addresses.collect::<Vec<_>>().into_iter())
+            let addresses: Vec<SocketAddr> = found.await.map_err(Unresolved::Failed)?.collect();
+            let forbidden = addresses.iter().find(|a| is_confined && is_forbidden(a.ip()));
+            match forbidden {
+                Some(address) => Err(Unresolved::Forbidden(address.ip())),
+                None => Ok(addresses.into_iter()),
+            }
         })
     }
 }

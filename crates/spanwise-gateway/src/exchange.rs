@@ -1,6 +1,8 @@
 //! A request to a model, in the order of its phases: enter, admit, understand, choose and send,
-//! answer. Whatever ends it, [`Record`] writes its spans.
+//! answer. Whatever ends it, [`Record`] writes its spans. What requests to agents have in common
+//! with it is there for all [`Exchange`]s.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -122,19 +124,19 @@ fn unescaped(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A request while it is served.
-pub struct Exchange {
-    worker: Arc<Worker>,
-    state: Arc<State>,
-    target: Target,
-    head: Parts,
+/// A request while it is served, and what it is for: a model's [`Target`], or an agent.
+pub struct Exchange<T> {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) state: Arc<State>,
+    pub(crate) target: T,
+    pub(crate) head: Parts,
     /// Taken when the answer takes it over.
-    record: Option<Box<Record>>,
-    holds: Holds,
-    key: Option<Arc<Key>>,
-    deadline: Instant,
+    pub(crate) record: Option<Box<Record>>,
+    pub(crate) holds: Holds,
+    pub(crate) key: Option<Arc<Key>>,
+    pub(crate) deadline: Instant,
     /// When the last of the request was here; what follows until it is sent is our own time.
-    received: Instant,
+    pub(crate) received: Instant,
 }
 
 /// What a request says, and the request itself.
@@ -156,23 +158,30 @@ pub async fn serve(
     head: Parts,
     body: Incoming,
 ) -> Response<Body> {
-    let mut exchange = Exchange::enter(worker, target, head);
+    let (state, route) = (worker.state(), target.route.into());
+    let mut exchange = Exchange::enter(worker, state, target, route, head);
     match exchange.run(body).await {
         Ok(response) => response,
         Err(refusal) => exchange.refuse(&refusal),
     }
 }
 
-impl Exchange {
-    fn enter(worker: Arc<Worker>, target: Target, head: Parts) -> Self {
-        let state = worker.state();
+impl<T> Exchange<T> {
+    /// Begins: whatever happens from here on, the request has spans.
+    pub(crate) fn enter(
+        worker: Arc<Worker>,
+        state: Arc<State>,
+        target: T,
+        route: Cow<'static, str>,
+        head: Parts,
+    ) -> Self {
         let place = state.tracer.enter(&head.headers);
         let record = Record::start(
             Arc::clone(&state.tracer),
             Arc::clone(&state.prices),
             place,
             head.method.clone(),
-            target.route,
+            route,
             head.uri.path(),
         );
         let started = record.clock.started();
@@ -191,38 +200,14 @@ impl Exchange {
         }
     }
 
-    async fn run(&mut self, body: Incoming) -> Result<Response<Body>, Refusal> {
-        self.authenticate()?;
-        self.refuse_loops()?;
-        self.admit().await?;
-        let body = self.receive(body).await?;
-        let asked = self.understand(body)?;
-        let route = self.route(&asked)?;
-        self.reserve(&asked)?;
-        let (key, directives) = self.question(&route, &asked);
-        if let Some(key) = key {
-            match self.look(key, directives).await {
-                Found::Answer(response) => return Ok(response),
-                Found::Nothing(recording) => return self.call(&route, &asked, recording).await,
-            }
-        }
-        self.call(&route, &asked, None).await
-    }
-
-    fn record(&mut self) -> &mut Record {
+    pub(crate) fn record(&mut self) -> &mut Record {
         // Only an answer takes the record, and then nobody asks for it any more.
         #[expect(clippy::expect_used, reason = "see above")]
         self.record.as_deref_mut().expect("an exchange without an answer has its record")
     }
 
-    /// Answers with an error, in the client's dialect.
-    fn refuse(&mut self, refusal: &Refusal) -> Response<Body> {
-        let response = refusal.response(self.target.dialect);
-        self.close(response, Fault::new(refusal.fault, refusal.message.clone()))
-    }
-
     /// Ends the exchange with this answer, which is about what went wrong.
-    fn close(&mut self, mut response: Response<Body>, fault: Fault) -> Response<Body> {
+    pub(crate) fn close(&mut self, mut response: Response<Body>, fault: Fault) -> Response<Body> {
         if let Some(mut record) = self.record.take() {
             self.state.tracer.respond(&record.place, response.headers_mut());
             record.status = response.status().as_u16();
@@ -232,7 +217,8 @@ impl Exchange {
         response
     }
 
-    fn authenticate(&mut self) -> Result<(), Refusal> {
+    /// Finds out whose request it is.
+    pub(crate) fn authenticate(&mut self) -> Result<(), Refusal> {
         let state = Arc::clone(&self.state);
         let Some(keys) = &state.keys else { return Ok(()) };
         let now = self.record().clock.unix_nano(Instant::now());
@@ -253,7 +239,8 @@ impl Exchange {
         Ok(())
     }
 
-    fn refuse_loops(&mut self) -> Result<(), Refusal> {
+    /// Breaks circles of gateways.
+    pub(crate) fn refuse_loops(&mut self) -> Result<(), Refusal> {
         let most = self.state.plan.config.limits.max_hops;
         let hops = self.record().place.hops;
         if hops < most {
@@ -264,7 +251,8 @@ impl Exchange {
         Err(Refusal::new(ErrorKind::InvalidRequest, "loop", message).with_status(508))
     }
 
-    async fn admit(&mut self) -> Result<(), Refusal> {
+    /// Waits for a place, if there is none.
+    pub(crate) async fn admit(&mut self) -> Result<(), Refusal> {
         let admission = &self.state.admission;
         let admitted = admission.enter(Some(self.deadline)).await.map_err(|error| {
             Refusal::new(ErrorKind::Overloaded, "not_admitted", error.to_string())
@@ -273,6 +261,67 @@ impl Exchange {
         })?;
         self.holds.admitted = Some(admitted);
         Ok(())
+    }
+
+    /// Sets aside what the request is expected to use.
+    pub(crate) fn reserve(&mut self, model: &str, estimate: Amount) -> Result<(), Refusal> {
+        let who = Who { key: self.key.as_ref().map_or("", |key| &key.id), model };
+        let now = self.record.as_ref().map_or(0, |record| record.clock.unix_nano(Instant::now()));
+        let reserved = self.state.limits.reserve(who, estimate, now).map_err(|refusal| {
+            let kind = match refusal.shortage.retry_after {
+                Some(_) => ErrorKind::RateLimit,
+                None => ErrorKind::Budget,
+            };
+            let headers = refusal.headers();
+            let answer = Refusal::new(kind, "rate_limited", refusal.to_string()).with_status(429);
+            headers.fold(answer, |answer, (name, value)| answer.with_header(name, &value))
+        })?;
+        self.holds.reservation = Some(reserved);
+        Ok(())
+    }
+
+    /// Whether prompts and answers of this request are recorded.
+    fn captures(&self) -> bool {
+        let policy = &self.state.plan.config.tracing.content;
+        let of_key = self.key.as_ref().and_then(|key| key.content.capture);
+        let record = self.record.as_ref();
+        let is_chosen = || {
+            let id = record.map(|record| record.place.server.trace_id);
+            id.is_some_and(|id| self.state.content_rate.keeps(Randomness::of_trace(id)))
+        };
+        of_key.unwrap_or(policy.capture) && self.state.tracer.recorder.is_some() && is_chosen()
+    }
+
+    /// How much of what is said is recorded.
+    pub(crate) fn capture(&self) -> Capture {
+        let policy = &self.state.plan.config.tracing.content;
+        if self.captures() { Capture { max_bytes: policy.max_bytes } } else { Capture::NOTHING }
+    }
+}
+
+impl Exchange<Target> {
+    async fn run(&mut self, body: Incoming) -> Result<Response<Body>, Refusal> {
+        self.authenticate()?;
+        self.refuse_loops()?;
+        self.admit().await?;
+        let body = self.receive(body).await?;
+        let asked = self.understand(body)?;
+        let route = self.route(&asked)?;
+        self.reserve_tokens(&asked)?;
+        let (key, directives) = self.question(&route, &asked);
+        if let Some(key) = key {
+            match self.look(key, directives).await {
+                Found::Answer(response) => return Ok(response),
+                Found::Nothing(recording) => return self.call(&route, &asked, recording).await,
+            }
+        }
+        self.call(&route, &asked, None).await
+    }
+
+    /// Answers with an error, in the client's dialect.
+    fn refuse(&mut self, refusal: &Refusal) -> Response<Body> {
+        let response = refusal.response(self.target.dialect);
+        self.close(response, Fault::new(refusal.fault, refusal.message.clone()))
     }
 
     async fn receive(&mut self, body: Incoming) -> Result<Bytes, Refusal> {
@@ -330,23 +379,6 @@ impl Exchange {
         Ok(Asked { body, facts, model, is_stream })
     }
 
-    /// Whether prompts and answers of this request are recorded.
-    fn captures(&self) -> bool {
-        let policy = &self.state.plan.config.tracing.content;
-        let of_key = self.key.as_ref().and_then(|key| key.content.capture);
-        let record = self.record.as_ref();
-        let is_chosen = || {
-            let id = record.map(|record| record.place.server.trace_id);
-            id.is_some_and(|id| self.state.content_rate.keeps(Randomness::of_trace(id)))
-        };
-        of_key.unwrap_or(policy.capture) && self.state.tracer.recorder.is_some() && is_chosen()
-    }
-
-    fn capture(&self) -> Capture {
-        let policy = &self.state.plan.config.tracing.content;
-        if self.captures() { Capture { max_bytes: policy.max_bytes } } else { Capture::NOTHING }
-    }
-
     fn route(&mut self, asked: &Asked) -> Result<Arc<Route>, Refusal> {
         let route =
             self.state.plan.route(asked.model.as_deref()).ok_or_else(|| match &asked.model {
@@ -372,26 +404,15 @@ impl Exchange {
         Ok(route)
     }
 
-    fn reserve(&mut self, asked: &Asked) -> Result<(), Refusal> {
-        let key = self.key.as_ref().map_or("", |key| &key.id);
-        let who = Who { key, model: asked.model.as_deref().unwrap_or_default() };
+    fn reserve_tokens(&mut self, asked: &Asked) -> Result<(), Refusal> {
         // Four bytes make a token, roughly; what comes back is known only to its limit.
         let input = asked.body.len() as u64 / 4;
         let output = asked.facts.parameters.max_tokens.unwrap_or_default();
         let tokens = input.saturating_add(output);
-        let estimate = Amount { requests: 1, tokens, nano_usd: 0 };
-        let now = self.record.as_ref().map_or(0, |record| record.clock.unix_nano(Instant::now()));
-        let reserved = self.state.limits.reserve(who, estimate, now).map_err(|refusal| {
-            let kind = match refusal.shortage.retry_after {
-                Some(_) => ErrorKind::RateLimit,
-                None => ErrorKind::Budget,
-            };
-            let headers = refusal.headers();
-            let answer = Refusal::new(kind, "rate_limited", refusal.to_string()).with_status(429);
-            headers.fold(answer, |answer, (name, value)| answer.with_header(name, &value))
-        })?;
-        self.holds.reservation = Some(reserved);
-        Ok(())
+        self.reserve(
+            asked.model.as_deref().unwrap_or_default(),
+            Amount { requests: 1, tokens, nano_usd: 0 },
+        )
     }
 
     /// Under which key an answer is kept, if it is to be.
@@ -478,15 +499,20 @@ enum Found {
     Nothing(Option<cache::Recording>),
 }
 
+/// Where clients show a key. The first can mean no other key than the gateway's.
+const CREDENTIALS: [&str; 5] =
+    ["x-spanwise-api-key", "authorization", "x-api-key", "api-key", "x-goog-api-key"];
+
+/// The header in which a client shows its key.
+pub fn credential_header(headers: &HeaderMap) -> Option<&'static str> {
+    CREDENTIALS.into_iter().find(|name| headers.contains_key(*name))
+}
+
 /// The key that a client shows, wherever its dialect puts it.
 pub fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
-    let bearer = headers.get(http::header::AUTHORIZATION).map(|value| {
-        let value = value.as_bytes();
-        let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
-        scheme.map_or(value, |_| value[7..].trim_ascii())
-    });
-    let own = ["x-api-key", "api-key", "x-goog-api-key", "x-spanwise-api-key"];
-    bearer.or_else(|| own.iter().find_map(|name| Some(headers.get(*name)?.as_bytes())))
+    let value = headers.get(credential_header(headers)?)?.as_bytes();
+    let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    Some(scheme.map_or(value, |_| value[7..].trim_ascii()))
 }
 
 fn unknown_key(message: &str) -> Refusal {

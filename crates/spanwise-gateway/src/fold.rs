@@ -13,7 +13,7 @@ use crate::frames::{Frame, FrameKind, Trouble};
 use crate::json::Value;
 
 mod chat;
-mod content;
+pub(crate) mod content;
 mod converse;
 mod draft;
 mod embeddings;
@@ -25,6 +25,7 @@ mod request;
 mod responses;
 mod usage;
 
+pub(crate) use draft::Room;
 pub use draft::ToolCall;
 pub use error::ProviderError;
 pub use request::{RequestContent, request_content};

@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::admission::Admission;
+use crate::agent;
 use crate::cache::Cache;
 use crate::dialect::Dialect;
 use crate::exchange::{self, Target};
@@ -243,9 +244,10 @@ fn run_worker(
         let mut listeners = tokio::task::JoinSet::new();
         for (name, socket) in sockets {
             let (worker, stopping) = (Arc::clone(worker), stopping.clone());
+            let name: Arc<str> = name.into();
             listeners.spawn(async move {
-                if let Err(error) = accept(worker, socket, stopping).await {
-                    tracing::error!(%error, listener = name, "a listener has failed");
+                if let Err(error) = accept(worker, Arc::clone(&name), socket, stopping).await {
+                    tracing::error!(%error, listener = &*name, "a listener has failed");
                 }
             });
         }
@@ -261,6 +263,7 @@ fn run_worker(
 
 async fn accept(
     worker: Arc<Worker>,
+    name: Arc<str>,
     socket: StdListener,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -273,7 +276,7 @@ async fn accept(
             _ = stopping.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => serve_connection(&worker, stream, &connections),
+            Ok((stream, _)) => serve_connection(&worker, &name, stream, &connections),
             Err(error) => {
                 // Out of file descriptors, mostly: those who are served give some back.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -286,7 +289,12 @@ async fn accept(
     Ok(())
 }
 
-fn serve_connection(worker: &Arc<Worker>, stream: TcpStream, connections: &GracefulShutdown) {
+fn serve_connection(
+    worker: &Arc<Worker>,
+    listener: &Arc<str>,
+    stream: TcpStream,
+    connections: &GracefulShutdown,
+) {
     // Without this, an event waits until the client has acknowledged the one before.
     drop(stream.set_nodelay(true));
     let header_timeout = worker.state().plan.config.timeouts.header;
@@ -298,10 +306,10 @@ fn serve_connection(worker: &Arc<Worker>, stream: TcpStream, connections: &Grace
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(MAX_HEAD as u32);
-    let worker = Arc::clone(worker);
+    let (worker, listener) = (Arc::clone(worker), Arc::clone(listener));
     let service = service_fn(move |request| {
-        let worker = Arc::clone(&worker);
-        async move { Ok::<_, Infallible>(unharmed(worker, request).await) }
+        let (worker, listener) = (Arc::clone(&worker), Arc::clone(&listener));
+        async move { Ok::<_, Infallible>(unharmed(worker, &listener, request).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = connections.watch(connection);
@@ -313,16 +321,29 @@ fn serve_connection(worker: &Arc<Worker>, stream: TcpStream, connections: &Grace
 }
 
 /// A fault in our own code costs one request its answer, and nobody else anything.
-async fn unharmed(worker: Arc<Worker>, request: Request<Incoming>) -> Response<Body> {
-    let served = AssertUnwindSafe(dispatch(worker, request)).catch_unwind();
+async fn unharmed(
+    worker: Arc<Worker>,
+    listener: &str,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let served = AssertUnwindSafe(dispatch(worker, listener, request)).catch_unwind();
     served.await.unwrap_or_else(|_| {
         let message = "the gateway met a fault of its own";
         Refusal::new(ErrorKind::Internal, "panic", message).response(Dialect::Chat)
     })
 }
 
-async fn dispatch(worker: Arc<Worker>, request: Request<Incoming>) -> Response<Body> {
+async fn dispatch(
+    worker: Arc<Worker>,
+    listener: &str,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let (head, body) = request.into_parts();
+    let state = worker.state();
+    if let Some(routes) = state.plan.agent_routes(listener) {
+        // Boxed, so that requests to models need no room for what those to agents hold.
+        return Box::pin(agent::serve(worker, Arc::clone(&state), routes, head, body)).await;
+    }
     if head.uri.path() == "/healthz" {
         return json(StatusCode::OK, r#"{"status":"ok"}"#);
     }
@@ -330,7 +351,7 @@ async fn dispatch(worker: Arc<Worker>, request: Request<Incoming>) -> Response<B
     match (&head.method, target) {
         (&Method::POST, Some(target)) => exchange::serve(worker, target, head, body).await,
         (&Method::GET, None) if head.uri.path() == "/v1/models" => {
-            exchange::models(&worker.state(), &head.headers)
+            exchange::models(&state, &head.headers)
         }
         (_, target) => {
             let dialect = target.as_ref().map_or(Dialect::Chat, |target| target.dialect);

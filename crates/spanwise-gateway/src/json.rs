@@ -7,9 +7,29 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bytes::{Bytes, BytesMut};
+
 mod text;
 
 pub use text::unescape;
+
+/// Puts texts in the place of ranges; every other byte stays.
+pub fn splice(body: &Bytes, mut edits: Vec<(Range<usize>, String)>) -> Bytes {
+    if edits.is_empty() {
+        return body.clone();
+    }
+    edits.sort_by_key(|(range, _)| range.start);
+    let added: usize = edits.iter().map(|(_, text)| text.len()).sum();
+    let mut edited = BytesMut::with_capacity(body.len() + added);
+    let mut at = 0;
+    for (range, text) in &edits {
+        edited.extend_from_slice(&body[at..range.start]);
+        edited.extend_from_slice(text.as_bytes());
+        at = range.end;
+    }
+    edited.extend_from_slice(&body[at..]);
+    edited.freeze()
+}
 
 /// How deeply objects and arrays may be nested.
 pub const MAX_DEPTH: usize = 512;

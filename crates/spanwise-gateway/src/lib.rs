@@ -3,7 +3,9 @@
 //! Nothing in this crate reads a configuration file, binds a socket or installs a signal handler;
 //! whoever runs a gateway hands these in.
 
+mod address;
 pub mod admission;
+pub mod agent;
 mod aws;
 pub mod balance;
 pub mod cache;

@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::uri::{Authority, Scheme as UriScheme};
 use http::{HeaderName, HeaderValue, Uri};
 
+use crate::address;
 use crate::balance::{self, Balancer, BreakerPolicy, Credential as Login, Member};
-use crate::config::{self, Config, ModelProvider, Propagate, Secret, Strategy, Timeouts};
+use crate::config::{
+    self, Config, Listener, ListenerKind, ModelProvider, Propagate, Secret, Strategy, Timeouts,
+};
 use crate::dialect::Dialect;
 use crate::provider::{self, Preset, Scheme};
 
@@ -60,6 +63,8 @@ pub struct Plan {
     members: Mutex<HashMap<String, Arc<Route>>>,
     default: Option<String>,
     agents: HashMap<String, Arc<Upstream>>,
+    /// By listener.
+    agent_routes: HashMap<String, Vec<AgentRoute>>,
     /// What was there before, while the plan is made.
     heritage: Heritage,
 }
@@ -71,6 +76,23 @@ struct Heritage {
     upstreams: HashMap<String, Arc<Upstream>>,
     /// By where the upstream is in memory, which `upstreams` keeps its own, and the model.
     targets: HashMap<(usize, String), Arc<balance::Target>>,
+}
+
+/// Paths that lead to an agent.
+#[derive(Clone, Debug)]
+pub struct AgentRoute {
+    /// What they begin with, without a slash at its end.
+    pub prefix: String,
+    /// Where they lead.
+    pub agent: Arc<Upstream>,
+}
+
+impl AgentRoute {
+    /// What is left of a path, and its query, behind the prefix.
+    pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let below = path.strip_prefix(self.prefix.as_str())?;
+        (below.is_empty() || below.starts_with(['/', '?'])).then_some(below)
+    }
 }
 
 /// What a name stands for.
@@ -132,6 +154,8 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// PEM text of certificates to trust beside the system's.
     pub ca_pem: Option<String>,
+    /// Whether it is kept away from addresses that no agent may have.
+    pub is_confined: bool,
 }
 
 /// How an upstream is told who asks.
@@ -178,6 +202,7 @@ impl Plan {
             members: Mutex::default(),
             default: None,
             agents: HashMap::new(),
+            agent_routes: HashMap::new(),
             heritage: before.map(Heritage::of).unwrap_or_default(),
             config,
         };
@@ -201,18 +226,19 @@ impl Plan {
             let planned = Route::new(&route.model, route.strategy, targets, is_cached);
             plan.by_name.insert(route.model.clone(), Arc::new(planned));
         }
-        for agent in &config.agents {
-            let upstream = plan.heritage.keep(agent_upstream(agent, &config, secrets)?);
+        for (n, agent) in config.agents.iter().enumerate() {
+            let at = |mistake: Mistake| mistake.at(format!("agents[{n}]"));
+            let upstream = agent_upstream(agent, &config, secrets).map_err(at)?;
+            let upstream = plan.heritage.keep(upstream);
             if plan.agents.insert(agent.id.clone(), upstream).is_some() {
-                return fail(format!("agents: `{}` is there twice", agent.id));
+                return fail(format!("agents: `{}` is there twice", agent.id)).map_err(at);
             }
         }
-        for route in config.listeners.iter().flat_map(|listener| &listener.routes) {
-            if !plan.agents.contains_key(&route.agent) {
-                return fail(format!(
-                    "listeners: `{}` leads to the agent `{}`, which is not under agents",
-                    route.path_prefix, route.agent
-                ));
+        for (n, listener) in config.listeners.iter().enumerate() {
+            if listener.kind == ListenerKind::Agent {
+                let at = |mistake: Mistake| mistake.at(format!("listeners[{n}]"));
+                let routes = plan.routes_of(listener).map_err(at)?;
+                plan.agent_routes.insert(listener.name.clone(), routes);
             }
         }
         if !(0.0..=100.0).contains(&config.tracing.random_sampling) {
@@ -257,6 +283,40 @@ impl Plan {
     /// The agent with this id.
     pub fn agent(&self, id: &str) -> Option<&Arc<Upstream>> {
         self.agents.get(id)
+    }
+
+    /// The routes of a listener for agents, longest prefix first; `None` if it is one for models.
+    pub fn agent_routes(&self, listener: &str) -> Option<&[AgentRoute]> {
+        self.agent_routes.get(listener).map(Vec::as_slice)
+    }
+
+    fn routes_of(&self, listener: &Listener) -> Result<Vec<AgentRoute>, Mistake> {
+        let mut routes: Vec<AgentRoute> = Vec::new();
+        for route in &listener.routes {
+            let written = &route.path_prefix;
+            let Some(agent) = self.agents.get(&route.agent) else {
+                return fail(format!(
+                    "listeners: `{written}` leads to the agent `{}`, which is not under agents",
+                    route.agent
+                ));
+            };
+            if !written.starts_with('/') {
+                return fail(format!(
+                    "listeners: expected a path_prefix such as /billing, found `{written}`"
+                ));
+            }
+            let prefix = written.trim_end_matches('/').to_owned();
+            if routes.iter().any(|other| other.prefix == prefix) {
+                return fail(format!("listeners: `{written}` leads to two agents"));
+            }
+            routes.push(AgentRoute { prefix, agent: Arc::clone(agent) });
+        }
+        if self.agents.is_empty() {
+            let name = &listener.name;
+            return fail(format!("listeners: `{name}` is for agents, and there are no agents"));
+        }
+        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        Ok(routes)
     }
 
     /// The names that clients may ask for, sorted, without those of families.
@@ -406,9 +466,9 @@ fn check_listeners(config: &Config) -> Result<(), Mistake> {
         return fail("listeners: there has to be at least one".to_owned());
     }
     for (at, listener) in config.listeners.iter().enumerate() {
-        if listener.kind == config::ListenerKind::Agent {
+        if listener.kind == ListenerKind::Model && !listener.routes.is_empty() {
             let name = &listener.name;
-            return fail(format!("listeners: `{name}` is for agents, which are not served yet"));
+            return fail(format!("listeners: `{name}` has routes, which only agents have"));
         }
         let rest = &config.listeners[at + 1..];
         if rest.iter().any(|other| other.name == listener.name) {
@@ -490,6 +550,7 @@ fn upstream(
         api_version: entry.api_version.clone(),
         timeouts: entry.timeouts.unwrap_or(config.timeouts),
         ca_pem: ca_pem.map_err(|reason| Mistake::new(at(&reason)))?,
+        is_confined: false,
     })
 }
 
@@ -499,7 +560,11 @@ fn agent_upstream(
     secrets: &dyn Secrets,
 ) -> Result<Upstream, Mistake> {
     let at = |reason: String| Mistake::new(format!("agents: `{}`: {reason}", agent.id));
+    let ca_pem = agent.ca_file.as_deref().map(|path| secrets.file(path)).transpose();
     let address = parse_address(&agent.url).map_err(at)?;
+    if let Some(reason) = address::forbidden(address.authority.host()) {
+        return Err(at(format!("`{}` {reason}: no agent may be there", agent.url)));
+    }
     Ok(Upstream {
         id: agent.id.clone(),
         provider: String::new(),
@@ -514,8 +579,9 @@ fn agent_upstream(
         passes_baggage: true,
         injects_usage: false,
         api_version: None,
-        timeouts: config.timeouts,
-        ca_pem: None,
+        timeouts: agent.timeouts.unwrap_or(config.timeouts),
+        ca_pem: ca_pem.map_err(at)?,
+        is_confined: true,
     })
 }
 
@@ -677,18 +743,20 @@ impl Upstream {
             api_version,
             timeouts,
             ca_pem,
+            is_confined,
         } = self;
         (id, provider, scheme, authority, base_path)
             == (&other.id, &other.provider, &other.scheme, &other.authority, &other.base_path)
             && (credential, dialects, headers, propagate)
                 == (&other.credential, &other.dialects, &other.headers, &other.propagate)
-            && (passes_baggage, injects_usage, api_version, timeouts, ca_pem)
+            && (passes_baggage, injects_usage, api_version, timeouts, ca_pem, is_confined)
                 == (
                     &other.passes_baggage,
                     &other.injects_usage,
                     &other.api_version,
                     &other.timeouts,
                     &other.ca_pem,
+                    &other.is_confined,
                 )
     }
 

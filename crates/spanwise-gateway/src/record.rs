@@ -3,10 +3,11 @@
 //! Until then there are only facts and ids: whether it was worth keeping is often clear at the end
 //! alone, and what is not kept has cost next to nothing.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method};
 use spanwise::{Context, Recorder, Recording, Start};
 use spanwise_model::price::{PriceTable, Terms};
 use spanwise_model::propagate::SpanContext;
@@ -152,8 +153,8 @@ pub struct Record {
     pub place: Place,
     /// The request's method.
     pub method: Method,
-    /// The request's route, one of few.
-    pub route: &'static str,
+    /// The request's route, one of few; empty if it has none.
+    pub route: Cow<'static, str>,
     /// The request's path.
     pub path: String,
     /// What the client was answered.
@@ -189,7 +190,7 @@ impl Record {
         prices: Arc<PriceTable>,
         place: Place,
         method: Method,
-        route: &'static str,
+        route: Cow<'static, str>,
         path: &str,
     ) -> Box<Self> {
         Box::new(Record {
@@ -222,6 +223,22 @@ impl Record {
     /// The attempt that is under way, or was the last.
     pub fn attempt(&mut self) -> Option<&mut Attempt> {
         self.attempts.last_mut()
+    }
+
+    /// Notes what went wrong with the answer, and so with the attempt; what was first counts.
+    pub fn blame(&mut self, fault: &Fault) {
+        if let Some(attempt) = self.attempt() {
+            attempt.fault.get_or_insert_with(|| fault.clone());
+        }
+        self.fault.get_or_insert_with(|| fault.clone());
+    }
+
+    /// Tells the client how much of the time was ours, in milliseconds.
+    pub fn tell_overhead(&self, headers: &mut HeaderMap) {
+        let millis = self.overhead.as_secs_f64() * 1e3;
+        if let Ok(value) = HeaderValue::from_str(&format!("gateway;dur={millis:.3}")) {
+            headers.append("server-timing", value);
+        }
     }
 
     /// Everything that was to be sent has been sent.
@@ -326,10 +343,10 @@ impl Sheet {
 
     fn attempt(&self, attempt: &Attempt, n: usize, place: &Place) {
         let times = (attempt.started, attempt.ended.unwrap_or(attempt.started));
-        let name = attempt.method.as_str();
+        let name = names::of_method(&attempt.method).unwrap_or("HTTP");
         self.span(name, Kind::Client, times, &attempt.context, Some(&place.call), |span| {
             let upstream = &attempt.upstream;
-            span.set("http.request.method", ValueRef::String(name));
+            names::describe_method(span, &attempt.method);
             span.set("server.address", ValueRef::String(upstream.authority.host()));
             span.set("server.port", ValueRef::Int(i64::from(upstream.port())));
             span.set("spanwise.gateway.upstream", ValueRef::String(&upstream.id));
@@ -364,12 +381,19 @@ impl Sheet {
     }
 
     fn server(&self, record: &Record, end: Instant) {
-        let name = [record.method.as_str(), " ", record.route].concat();
+        let method = names::of_method(&record.method);
+        let name = match (method, &*record.route) {
+            (None, _) => "HTTP".to_owned(),
+            (Some(method), "") => method.to_owned(),
+            (Some(method), route) => [method, " ", route].concat(),
+        };
         let place = &record.place;
         let times = (record.clock.started, end);
         self.span(&name, Kind::Server, times, &place.server, place.parent.as_ref(), |span| {
-            span.set("http.request.method", ValueRef::String(record.method.as_str()));
-            span.set("http.route", ValueRef::String(record.route));
+            names::describe_method(span, &record.method);
+            if !record.route.is_empty() {
+                span.set("http.route", ValueRef::String(&record.route));
+            }
             span.set("url.path", ValueRef::String(&record.path));
             if record.status > 0 {
                 span.set("http.response.status_code", ValueRef::Int(i64::from(record.status)));

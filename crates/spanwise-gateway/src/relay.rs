@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -39,6 +39,51 @@ pub struct Holds {
     pub admitted: Option<Admitted>,
 }
 
+/// An answer as it arrives, and the times within which it has to go on.
+#[derive(Debug)]
+pub struct Source {
+    body: Incoming,
+    idle: Duration,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Source {
+    /// An answer whose head has come. It may be silent for `idle`.
+    pub fn new(body: Incoming, idle: Duration, deadline: Instant) -> Self {
+        let latest = (Instant::now() + idle).min(deadline);
+        Source { body, idle, deadline, timer: Box::pin(tokio::time::sleep_until(latest.into())) }
+    }
+
+    /// Whether there is nothing more to come.
+    pub fn is_over(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    /// The next piece.
+    pub fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Failure>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let next = (Instant::now() + self.idle).min(self.deadline);
+                self.timer.as_mut().reset(next.into());
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Failure::of_body(&error)))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                ready!(self.timer.as_mut().poll(context));
+                let is_total = Instant::now() >= self.deadline;
+                let kind =
+                    if is_total { FailureKind::TotalTimeout } else { FailureKind::IdleTimeout };
+                Poll::Ready(Some(Err(Failure::late(kind, self.idle))))
+            }
+        }
+    }
+}
+
 /// How an answer is read, and what is done to it.
 pub struct Manner {
     /// What the client speaks.
@@ -63,7 +108,7 @@ pub struct Manner {
 
 /// An answer on its way.
 pub struct Relay {
-    upstream: Incoming,
+    source: Source,
     reading: Reading,
     fold: Option<Fold>,
     client: Dialect,
@@ -75,9 +120,7 @@ pub struct Relay {
     record: Box<Record>,
     holds: Holds,
     recording: Option<(cache::Recording, http::HeaderMap)>,
-    idle: Duration,
     deadline: Instant,
-    timer: Pin<Box<Sleep>>,
     /// Whether content has come, or an end without any.
     has_begun: bool,
     /// An error that came before any content.
@@ -110,9 +153,8 @@ impl Relay {
             }
             None => Reading::Whole { pieces: Vec::new(), n_bytes: 0 },
         };
-        let timer = tokio::time::sleep_until((Instant::now() + manner.idle).into());
         Relay {
-            upstream,
+            source: Source::new(upstream, manner.idle, manner.deadline),
             reading,
             fold: Some(manner.fold),
             client: manner.client,
@@ -123,9 +165,7 @@ impl Relay {
             record,
             holds,
             recording: manner.recording,
-            idle: manner.idle,
             deadline: manner.deadline,
-            timer: Box::pin(timer),
             has_begun: false,
             early_error: None,
             is_over: false,
@@ -201,33 +241,19 @@ impl Relay {
 
     /// Reads one piece of what the upstream sends, or learns that it was all.
     fn poll_upstream(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        match Pin::new(&mut self.upstream).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
+        match ready!(self.source.poll_frame(context)) {
+            Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     self.take(data);
-                    let next = (Instant::now() + self.idle).min(self.deadline);
-                    self.timer.as_mut().reset(next.into());
                 }
-                if self.upstream.is_end_stream() {
+                if self.source.is_over() {
                     self.end();
                 }
-                Poll::Ready(Ok(()))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(Failure::of_body(&error))),
-            Poll::Ready(None) => {
-                self.end();
-                Poll::Ready(Ok(()))
-            }
-            Poll::Pending => {
-                if self.timer.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                let is_total = Instant::now() >= self.deadline;
-                let kind =
-                    if is_total { FailureKind::TotalTimeout } else { FailureKind::IdleTimeout };
-                Poll::Ready(Err(Failure::late(kind, self.idle)))
-            }
+            Some(Err(failure)) => return Poll::Ready(Err(failure)),
+            None => self.end(),
         }
+        Poll::Ready(Ok(()))
     }
 
     fn take(&mut self, data: Bytes) {
@@ -286,7 +312,7 @@ impl Relay {
                 }
             }
             Seen::Error(error) if !self.has_begun => self.early_error = Some(error),
-            Seen::Error(error) => self.blame(Fault::of(&error)),
+            Seen::Error(error) => self.record.blame(&Fault::of(&error)),
             Seen::End => self.has_begun = true,
             _ => {}
         }
@@ -326,7 +352,7 @@ impl Relay {
             }
         } else {
             let message = "the provider's stream ended early";
-            self.blame(Fault::new("stream_truncated", message));
+            self.record.blame(&Fault::new("stream_truncated", message));
             self.tell_client(ErrorKind::Upstream, message);
         }
         if let Some(attempt) = self.record.attempt() {
@@ -339,7 +365,7 @@ impl Relay {
     /// anything else has to break off, so that nobody takes it for complete.
     fn break_off(&mut self, failure: &Failure) -> Result<(), BrokenOff> {
         self.is_over = true;
-        self.blame(Fault::new(failure.kind.as_str(), failure.message.clone()));
+        self.record.blame(&Fault::new(failure.kind.as_str(), failure.message.clone()));
         if let Some(in_flight) = &mut self.holds.in_flight {
             in_flight.report(Outcome::Failed, Instant::now());
         }
@@ -361,13 +387,6 @@ impl Relay {
         self.ready.push_back(event);
     }
 
-    fn blame(&mut self, fault: Fault) {
-        if let Some(attempt) = self.record.attempt() {
-            attempt.fault.get_or_insert_with(|| fault.clone());
-        }
-        self.record.fault.get_or_insert(fault);
-    }
-
     /// Says what the answer was, once the client has all of it or has gone away.
     fn conclude(&mut self) {
         let has_gone = !self.is_over || !self.ready.is_empty();
@@ -386,7 +405,7 @@ impl Relay {
         let answer = fold.finish(ending);
         if has_gone {
             let message = "the client went away before the answer was complete";
-            self.blame(Fault::new("client_disconnect", message));
+            self.record.blame(&Fault::new("client_disconnect", message));
         } else if self.record.fault.is_none() {
             self.report_success();
         }

@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
+use crate::agent::Passage;
 use crate::dialect::Dialect;
 use crate::relay::Passing;
 use crate::translate::{ErrorKind, error_body};
@@ -19,6 +20,8 @@ pub enum Body {
     Whole(Option<Bytes>),
     /// What an upstream sends.
     Relay(Passing),
+    /// What an agent sends.
+    Passage(Box<Passage>),
 }
 
 impl Body {
@@ -44,17 +47,22 @@ impl http_body::Body for Body {
         match &mut *self {
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Body::Relay(relay) => relay.poll_data(context).map(|data| Some(data?.map(Frame::data))),
+            Body::Passage(passage) => passage.poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Body::Whole(None))
+        match self {
+            Body::Whole(bytes) => bytes.is_none(),
+            Body::Relay(_) => false,
+            Body::Passage(passage) => passage.is_over(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Body::Relay(_) => SizeHint::default(),
+            Body::Relay(_) | Body::Passage(_) => SizeHint::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use spanwise::{Context, Recorder};
 use spanwise_model::propagate::{
-    self, Baggage, SpanContext, TRACERESPONSE, TraceState, Traceparent,
+    self, Baggage, Extracted, SpanContext, TRACERESPONSE, TraceState, Traceparent,
 };
 use spanwise_model::sampling::{OtState, Randomness, Rate};
 
@@ -55,9 +55,13 @@ impl Tracer {
 
     /// Finds a request's place: below its caller, or at the beginning of a trace.
     pub fn enter(&self, headers: &HeaderMap) -> Place {
-        let extracted = propagate::extract(|name, each| {
+        self.enter_as(propagate::extract(|name, each| {
             headers.get_all(name).iter().for_each(|value| each(value.as_bytes()));
-        });
+        }))
+    }
+
+    /// The same for a context that did not come in headers.
+    pub fn enter_as(&self, extracted: Extracted) -> Place {
         for problem in &extracted.problems {
             tracing::debug!(header = problem.header, reason = problem.reason, "context ignored");
         }
@@ -103,7 +107,7 @@ impl Tracer {
         if manner.propagate == Propagate::None {
             return None;
         }
-        if self.recorder.is_none() && manner.propagate == Propagate::Full {
+        if !self.edits_context(manner.propagate) {
             for name in
                 propagate::HEADERS.iter().filter(|name| manner.baggage || **name != "baggage")
             {
@@ -132,6 +136,11 @@ impl Tracer {
             }
         });
         restarted
+    }
+
+    /// Whether an upstream is told anything else about the trace than what the caller says.
+    pub fn edits_context(&self, propagate: Propagate) -> bool {
+        self.recorder.is_some() || propagate != Propagate::Full
     }
 
     /// What the caller is told about the trace.

@@ -4,17 +4,19 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::uri::Scheme;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::RootCertStore;
 
+pub use payload::{Broken, Payload, Upload};
+
 use crate::connect::{self, ConnectError, Connector};
 use crate::plan::Upstream;
+
+mod payload;
 
 /// How long an idle connection is kept. Shorter than the minute after which many servers close
 /// theirs, so that a request seldom meets a connection that is about to go.
@@ -22,7 +24,7 @@ const IDLE: Duration = Duration::from_secs(45);
 
 /// The connections of one thread to one upstream.
 #[derive(Clone, Debug)]
-pub struct Client(Pool<Connector, Full<Bytes>>);
+pub struct Client(Pool<Connector, Payload>);
 
 impl Client {
     /// No connections yet. Fails if the upstream's certificates cannot be read.
@@ -31,7 +33,7 @@ impl Client {
         let extra = upstream.ca_pem.as_deref();
         let roots = if is_encrypted { connect::roots(extra)? } else { RootCertStore::empty() };
         let tls = connect::client_tls(roots)?;
-        let connector = Connector::new(tls.into(), upstream.timeouts.connect);
+        let connector = Connector::new(tls.into(), upstream.timeouts.connect, upstream.is_confined);
         let mut builder = Pool::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).timer(TokioTimer::new());
         // A request that met a connection which the other side had closed is sent once more, on
@@ -41,8 +43,11 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of the answer.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
-        self.0.request(request).await.map_err(|error| Failure::of_request(&error))
+    pub async fn send<B: Into<Payload>>(
+        &self,
+        request: Request<B>,
+    ) -> Result<Response<Incoming>, Failure> {
+        self.0.request(request.map(Into::into)).await.map_err(|error| Failure::of_request(&error))
     }
 }
 
@@ -145,7 +150,7 @@ fn of_connect(error: &ConnectError) -> FailureKind {
         ConnectError::Socket(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
             FailureKind::ConnectRefused
         }
-        ConnectError::Socket(_) => FailureKind::ConnectFailed,
+        ConnectError::Socket(_) | ConnectError::Forbidden(_) => FailureKind::ConnectFailed,
         ConnectError::Tls(_) => FailureKind::Tls,
         ConnectError::Timeout(_) => FailureKind::ConnectTimeout,
     }

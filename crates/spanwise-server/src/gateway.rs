@@ -343,6 +343,9 @@ fn explain(state: &State, data_dir: Option<&Path>) -> String {
         let place = format!("{}:{}", listener.address, listener.port);
         let _ = writeln!(text, "listener {}: {place}", listener.name);
     }
+    for agent in &plan.config.agents {
+        let _ = writeln!(text, "agent {}: {}", agent.id, agent.url);
+    }
     for name in plan.models() {
         let Some(route) = plan.route(Some(name)) else { continue };
         let target = |target: &Target| {

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use spanwise_model::Attributes;
 
-use super::{Asked, Exchange};
+use super::{Asked, Exchange, Target as Asking};
 use crate::balance::{Ask, InFlight, Outcome, Tried, affinity};
 use crate::cache;
 use crate::dialect::Dialect;
@@ -61,7 +61,43 @@ struct ErrorAnswer {
     dialect: Dialect,
 }
 
-impl Exchange {
+impl<T> Exchange<T> {
+    /// Notes that a request to an upstream is sent, and tells the upstream about the trace.
+    pub(crate) fn set_out(
+        &mut self,
+        upstream: &Arc<Upstream>,
+        model: &str,
+        method: Method,
+        pause: Duration,
+        headers: &mut HeaderMap,
+    ) {
+        let caller = self.head.headers.clone();
+        let tracer = Arc::clone(&self.state.tracer);
+        let record = self.record();
+        let context = record.place.call.new_child();
+        let manner = trace::Manner {
+            propagate: upstream.propagate,
+            baggage: upstream.passes_baggage,
+            counts_hops: upstream.passes_baggage,
+        };
+        let restarted = tracer.inject(&record.place, &context, &caller, manner, headers);
+        record.attempts.push(Attempt {
+            context,
+            upstream: Arc::clone(upstream),
+            model: model.to_owned(),
+            method,
+            started: Instant::now(),
+            head: None,
+            ended: None,
+            status: None,
+            pause,
+            restarted,
+            fault: None,
+        });
+    }
+}
+
+impl Exchange<Asking> {
     /// Asks the route's targets until one answers.
     pub(super) async fn call(
         &mut self,
@@ -351,29 +387,7 @@ impl Exchange {
         for (name, value) in &upstream.headers {
             headers.insert(name, value.clone());
         }
-        let caller = self.head.headers.clone();
-        let tracer = Arc::clone(&self.state.tracer);
-        let record = self.record();
-        let context = record.place.call.new_child();
-        let manner = trace::Manner {
-            propagate: upstream.propagate,
-            baggage: upstream.passes_baggage,
-            counts_hops: upstream.passes_baggage,
-        };
-        let restarted = tracer.inject(&record.place, &context, &caller, manner, &mut headers);
-        record.attempts.push(Attempt {
-            context,
-            upstream: Arc::clone(upstream),
-            model: target.model.clone(),
-            method: Method::POST,
-            started: Instant::now(),
-            head: None,
-            ended: None,
-            status: None,
-            pause,
-            restarted,
-            fault: None,
-        });
+        self.set_out(upstream, &target.model, Method::POST, pause, &mut headers);
         self.sign(upstream, &uri, &prepared.body, &mut headers);
         let mut request = Request::new(Full::new(prepared.body.clone()));
         *request.method_mut() = Method::POST;
@@ -513,10 +527,7 @@ impl Exchange {
             record.status = head.status.as_u16();
             record.overhead += ours;
             self.state.tracer.respond(&record.place, &mut headers);
-            let millis = record.overhead.as_secs_f64() * 1e3;
-            if let Ok(value) = HeaderValue::from_str(&format!("gateway;dur={millis:.3}")) {
-                headers.append("server-timing", value);
-            }
+            record.tell_overhead(&mut headers);
         });
         *response.headers_mut() = headers;
         *response.body_mut() = Body::Relay(relay.pass());

@@ -12,7 +12,7 @@ fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-pub(super) fn text(text: &str) -> Json {
+pub(crate) fn text(text: &str) -> Json {
     json!({"type": "text", "content": text})
 }
 
@@ -44,11 +44,11 @@ fn tool_response(id: Option<String>, response: Json) -> Json {
 }
 
 /// A message of whoever.
-pub(super) fn message(role: &str, parts: Vec<Json>) -> Json {
+pub(crate) fn message(role: &str, parts: Vec<Json>) -> Json {
     object([("role", Json::from(role)), ("parts", Json::Array(parts))])
 }
 
-pub(super) fn output_message(parts: Vec<Json>, finish_reason: &str) -> Json {
+pub(crate) fn output_message(parts: Vec<Json>, finish_reason: &str) -> Json {
     let mut message = message("assistant", parts);
     message["finish_reason"] = Json::from(finish_reason);
     message
@@ -85,7 +85,7 @@ fn fitting(value: Value<'_>, name: &str, room: &mut Room) -> Option<String> {
 }
 
 /// A value as it is, or as much of its text as there is room for.
-pub(super) fn as_it_is(value: Value<'_>, room: &mut Room) -> Json {
+pub(crate) fn as_it_is(value: Value<'_>, room: &mut Room) -> Json {
     if !room.take(value.literal.len()) {
         return Json::from(room.fit(value.literal));
     }

@@ -80,7 +80,7 @@ pub struct ToolCall {
 
 /// How much more content is kept.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Room {
+pub(crate) struct Room {
     left: usize,
     pub is_cut: bool,
 }
@@ -88,6 +88,11 @@ pub(super) struct Room {
 impl Room {
     pub fn new(capture: Capture) -> Self {
         Room { left: capture.max_bytes, is_cut: false }
+    }
+
+    /// Whether nothing more fits in.
+    pub fn is_closed(&self) -> bool {
+        self.left == 0
     }
 
     /// As much of a text as there is room for.

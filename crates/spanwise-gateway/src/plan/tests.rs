@@ -86,11 +86,74 @@ fn mistakes_are_said_so_that_they_can_be_mended() {
     }
 }
 
+fn with_agents(listeners: &str, agents: &str) -> Result<Plan, String> {
+    let text = format!(r#"{{"listeners":{listeners},"agents":{agents}}}"#);
+    Plan::new(serde_json::from_str(&text).unwrap(), &Fixed).map_err(|mistake| mistake.to_string())
+}
+
 #[test]
-fn what_is_not_served_is_refused() {
-    let text = r#"{"listeners":[{"name":"agents","type":"agent","port":0}]}"#;
-    let mistake = Plan::new(serde_json::from_str(text).unwrap(), &Fixed).err().unwrap();
-    assert_eq!(mistake.to_string(), "listeners: `agents` is for agents, which are not served yet");
+fn the_longest_prefix_that_ends_with_a_step_leads_to_an_agent() {
+    let plan = with_agents(
+        r#"[{"name":"agents","type":"agent","port":0,"routes":[
+             {"path_prefix":"/a/","agent":"short"}, {"path_prefix":"/a/b","agent":"long"}]}]"#,
+        r#"[{"id":"short","url":"http://127.0.0.1:1"},{"id":"long","url":"http://127.0.0.1:2/x"}]"#,
+    )
+    .unwrap();
+    let routes = plan.agent_routes("agents").unwrap();
+    let found = |path: &str| {
+        let found = routes.iter().find_map(|route| Some((route, route.below(path)?)))?;
+        Some(format!("{} {}", found.0.agent.id, found.1))
+    };
+    for (path, expected) in [
+        ("/a", Some("short ")),
+        ("/a?q=1", Some("short ?q=1")),
+        ("/a/", Some("short /")),
+        ("/a/bc", Some("short /bc")),
+        ("/a/b/c?d", Some("long /c?d")),
+        ("/ab", None),
+        ("/", None),
+    ] {
+        assert_eq!(found(path).as_deref(), expected, "{path}");
+    }
+    assert!(plan.agent_routes("models").is_none());
+}
+
+#[test]
+fn mistakes_about_agents_are_said_too() {
+    let agents = r#"[{"id":"billing","url":"http://127.0.0.1:1"}]"#;
+    let listener = |routes: &str| {
+        format!(r#"[{{"name":"agents","type":"agent","port":0,"routes":[{routes}]}}]"#)
+    };
+    for (listeners, agents, said) in [
+        (listener(""), "[]", "`agents` is for agents, and there are no agents"),
+        (listener(r#"{"path_prefix":"/x","agent":"x"}"#), agents, "which is not under agents"),
+        (listener(r#"{"path_prefix":"x","agent":"billing"}"#), agents, "such as /billing"),
+        (
+            listener(
+                r#"{"path_prefix":"/x","agent":"billing"},{"path_prefix":"/x/","agent":"billing"}"#,
+            ),
+            agents,
+            "`/x/` leads to two agents",
+        ),
+        (
+            listener(""),
+            r#"[{"id":"a","url":"http://169.254.169.254/latest"}]"#,
+            "agents: `a`: `http://169.254.169.254/latest` is a link-local or metadata address",
+        ),
+        (
+            listener(""),
+            r#"[{"id":"a","url":"http://metadata.google.internal"}]"#,
+            "is the name of a metadata service: no agent may be there",
+        ),
+        (
+            r#"[{"name":"m","port":0,"routes":[{"path_prefix":"/x","agent":"billing"}]}]"#.into(),
+            agents,
+            "`m` has routes, which only agents have",
+        ),
+    ] {
+        let mistake = with_agents(&listeners, agents).err().unwrap_or_default();
+        assert!(mistake.contains(said), "{mistake}");
+    }
 }
 
 const PROVIDERS: &str = r#"[{"model":"openai/a","base_url":"http://h:1","access_key":"$KEY"},

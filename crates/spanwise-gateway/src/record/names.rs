@@ -1,33 +1,80 @@
 //! Under which names a call is written: OpenTelemetry's for generative AI, newest and those of
 //! 1.41, and OpenInference's.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
+use http::Method;
 use spanwise::Recording;
 use spanwise_model::genai::Usage;
 use spanwise_model::wire::otlp::ValueRef;
-use spanwise_model::{Str, Value};
+use spanwise_model::{Attributes, Str, Value};
 
 use super::{Call, Record};
 use crate::config::Profile;
 use crate::fold::Answer;
 
+/// Longer than this are no ids and names that mean anything.
+const MAX_FACT: usize = 256;
+
 /// A call to an agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AgentCall {
-    /// The agent's id.
-    pub agent: String,
-    /// The method of A2A or MCP, where one was recognised.
-    pub method: Option<String>,
+    /// The span's name, in few distinct words.
+    pub name: String,
+    /// `invoke_agent`, `execute_tool`, or nothing that has such a name.
+    pub operation: Option<&'static str>,
     /// What else is known, under its attributes' names.
-    pub attributes: Vec<(&'static str, String)>,
+    pub facts: Attributes,
+}
+
+impl AgentCall {
+    /// Notes a fact, in place of what was known before.
+    pub fn note(&mut self, name: &'static str, value: impl Into<Value>) {
+        match self.facts.0.iter_mut().find(|fact| *fact.key == *name) {
+            Some(known) => known.value = value.into(),
+            None => self.facts.push(name, value),
+        }
+    }
+
+    /// Notes an id or a name, if there is one.
+    pub fn note_text(&mut self, name: &'static str, text: Option<Cow<'_, str>>) {
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            self.note(name, text[..text.floor_char_boundary(MAX_FACT)].to_owned());
+        }
+    }
+}
+
+/// A method that is one of few, as anybody can make more of them up.
+pub fn of_method(method: &Method) -> Option<&str> {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::CONNECT,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PATCH,
+    ];
+    KNOWN.contains(method).then(|| method.as_str())
+}
+
+/// Writes a request's method, and as it was where it is none of the known ones.
+pub fn describe_method(span: &mut Recording, method: &Method) {
+    text(span, "http.request.method", of_method(method).unwrap_or("_OTHER"));
+    if of_method(method).is_none() {
+        let written = method.as_str();
+        let written = &written[..written.floor_char_boundary(MAX_FACT)];
+        text(span, "http.request.method_original", written);
+    }
 }
 
 /// The name of a call's span, in few distinct words.
 pub fn of_call(record: &Record) -> String {
     if let Some(agent) = &record.agent {
-        let invoked = || format!("invoke_agent {}", agent.agent);
-        return agent.method.clone().unwrap_or_else(invoked);
+        return agent.name.clone();
     }
     match &record.call {
         Some(call) if call.asked.is_empty() => call.operation.to_owned(),
@@ -44,12 +91,7 @@ fn request_model<'r>(record: &'r Record, call: &'r Call) -> &'r str {
 /// Writes what is known about a call.
 pub fn describe_call(span: &mut Recording, record: &Record, profile: Profile) {
     if let Some(agent) = &record.agent {
-        text(span, "gen_ai.operation.name", "invoke_agent");
-        text(span, "gen_ai.agent.id", &agent.agent);
-        text(span, "gen_ai.agent.name", &agent.agent);
-        for (name, value) in &agent.attributes {
-            text(span, name, value);
-        }
+        describe_agent(span, record, agent, profile);
     }
     let Some(call) = &record.call else { return };
     if profile != Profile::OpenInference {
@@ -63,6 +105,61 @@ pub fn describe_call(span: &mut Recording, record: &Record, profile: Profile) {
     }
     if call.is_cached {
         span.set("spanwise.gateway.cached", ValueRef::Bool(true));
+    }
+}
+
+fn describe_agent(span: &mut Recording, record: &Record, agent: &AgentCall, profile: Profile) {
+    if let Some(operation) = agent.operation {
+        text(span, "gen_ai.operation.name", operation);
+    }
+    for fact in &agent.facts {
+        span.set(&fact.key, ValueRef::from(&fact.value));
+    }
+    if matches!(profile, Profile::OpenInference | Profile::Both) {
+        let kind = match agent.operation {
+            Some("execute_tool") => "TOOL",
+            Some(_) => "AGENT",
+            None => "CHAIN",
+        };
+        text(span, "openinference.span.kind", kind);
+        for (name, ours) in [
+            ("tool.name", "gen_ai.tool.name"),
+            ("input.value", "gen_ai.tool.call.arguments"),
+            ("input.value", "gen_ai.input.messages"),
+            ("output.value", "gen_ai.tool.call.result"),
+            ("output.value", "gen_ai.output.messages"),
+        ] {
+            if let Some(value) = agent.facts.str(ours) {
+                text(span, name, value);
+            }
+        }
+    }
+    describe_attempts(span, record);
+    describe_firsts(span, record);
+}
+
+/// Where a call went in the end, and how often it took another attempt.
+fn describe_attempts(span: &mut Recording, record: &Record) {
+    let Some(attempt) = record.attempts.last() else { return };
+    text(span, "server.address", attempt.upstream.authority.host());
+    span.set("server.port", ValueRef::Int(i64::from(attempt.upstream.port())));
+    if record.attempts.len() > 1 {
+        let retries = record.attempts.len() - 1;
+        span.set("spanwise.gateway.retries", ValueRef::Int(retries as i64));
+    }
+}
+
+/// When the answer began.
+fn describe_firsts(span: &mut Recording, record: &Record) {
+    let started = record.clock.started();
+    for (name, at) in [
+        ("spanwise.gateway.time_to_first_byte", record.firsts.byte),
+        ("spanwise.gateway.time_to_first_event", record.firsts.event),
+    ] {
+        if let Some(at) = at {
+            let after = at.saturating_duration_since(started).as_secs_f64();
+            span.set(name, ValueRef::Double(after));
+        }
     }
 }
 
@@ -82,13 +179,8 @@ impl Sheet<'_> {
         }
         if let Some(attempt) = record.attempts.last() {
             text(self.span, "gen_ai.provider.name", &attempt.upstream.provider);
-            text(self.span, "server.address", attempt.upstream.authority.host());
-            self.int("server.port", u64::from(attempt.upstream.port()));
-            let retries = record.attempts.len() - 1;
-            if retries > 0 {
-                self.int("spanwise.gateway.retries", retries as u64);
-            }
         }
+        describe_attempts(self.span, record);
         if request_model(record, call) != call.asked {
             text(self.span, "spanwise.gateway.model", &call.asked);
         }
@@ -157,8 +249,7 @@ impl Sheet<'_> {
         let after = |at: Instant| at.saturating_duration_since(started).as_secs_f64();
         let told = firsts.content.filter(|_| self.call.is_stream).map(after);
         self.some_double("gen_ai.response.time_to_first_chunk", told);
-        self.some_double("spanwise.gateway.time_to_first_byte", firsts.byte.map(after));
-        self.some_double("spanwise.gateway.time_to_first_event", firsts.event.map(after));
+        describe_firsts(self.span, self.record);
     }
 
     fn answer(&mut self, answer: &Answer) {

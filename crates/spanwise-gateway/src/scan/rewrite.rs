@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::RequestFacts;
 use crate::dialect::Dialect;
-use crate::json::{Kind, Value};
+use crate::json::{Kind, Value, splice};
 
 /// What is to be changed in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub fn rewrite(body: &Bytes, facts: &RequestFacts<'_>, edits: &Edits<'_>) -> Byt
     if edits.include_usage {
         splices.usage(&facts.usage_splice);
     }
-    splices.apply(body)
+    splice(body, splices.list)
 }
 
 /// Ranges of a body and what takes their place.
@@ -113,22 +113,5 @@ impl Splices {
         }
         // Two of them land before one another, so the earlier one is never the last.
         self.list.insert(0, (self.start..self.start, member));
-    }
-
-    fn apply(mut self, body: &Bytes) -> Bytes {
-        if self.list.is_empty() {
-            return body.clone();
-        }
-        self.list.sort_by_key(|(range, _)| range.start);
-        let added: usize = self.list.iter().map(|(_, text)| text.len()).sum();
-        let mut edited = BytesMut::with_capacity(body.len() + added);
-        let mut at = 0;
-        for (range, text) in &self.list {
-            edited.extend_from_slice(&body[at..range.start]);
-            edited.extend_from_slice(text.as_bytes());
-            at = range.end;
-        }
-        edited.extend_from_slice(&body[at..]);
-        edited.freeze()
     }
 }

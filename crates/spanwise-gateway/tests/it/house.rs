@@ -53,14 +53,21 @@ impl House {
         Self::with("{}")
     }
 
-    /// The same with more configuration, in JSON. `MOCK` stands for the mock's address.
+    /// The same with more configuration, in JSON. `MOCK` stands for the mock's address, `SELF` for
+    /// the gateway's.
     pub fn with(more: &str) -> Self {
         Self::start(more, None)
     }
 
     /// The same with keys of its own.
     pub fn start(more: &str, keys: Option<Vec<Key>>) -> Self {
-        let mock = MockUpstream::start().unwrap();
+        Self::before(MockUpstream::start().unwrap(), more, keys)
+    }
+
+    /// The same in front of this mock.
+    pub fn before(mock: MockUpstream, more: &str, keys: Option<Vec<Key>>) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", socket.local_addr().unwrap());
         let mut config: Json = serde_json::json!({
             "listeners": [{"name": "models", "port": 0}],
             "workers": 1,
@@ -69,7 +76,8 @@ impl House {
                 {"model": "anthropic/*", "base_url": mock.url(), "access_key": "$KEY"},
             ],
         });
-        let more: Json = serde_json::from_str(&more.replace("MOCK", &mock.url())).unwrap();
+        let more = more.replace("MOCK", &mock.url()).replace("SELF", &url);
+        let more: Json = serde_json::from_str(&more).unwrap();
         for (key, value) in more.as_object().unwrap() {
             config[key] = value.clone();
         }
@@ -81,8 +89,6 @@ impl House {
             ..Settings::default()
         };
         let recorder = Recorder::new(settings);
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", socket.local_addr().unwrap());
         let state = State::new(plan, keys, Some(Arc::clone(&recorder)), None).unwrap();
         let listening = vec![Listening { name: "models".to_owned(), socket }];
         let gateway = Some(Gateway::start(state, &listening).unwrap());
@@ -112,7 +118,22 @@ impl House {
     }
 
     pub fn get(&self, path: &str) -> Answer {
-        Answer::read(agent().get(format!("{}{path}", self.url)).call().unwrap())
+        self.send("GET", path, "", &[])
+    }
+
+    /// Sends any request.
+    pub fn send(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+        let uri = format!("{}{path}", self.url);
+        let mut request = ureq::http::Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let agent = agent();
+        Answer::read(if body.is_empty() {
+            agent.run(request.body(()).unwrap()).unwrap()
+        } else {
+            agent.run(request.body(body.to_owned()).unwrap()).unwrap()
+        })
     }
 
     /// The spans of all exchanges so far, which have to be this many. They are written when the
@@ -139,6 +160,8 @@ impl House {
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_redirects(0)
         .timeout_global(Some(Duration::from_secs(30)))
         .build()
         .into()
