@@ -269,6 +269,45 @@ def test_fault_43_a_budget_outlives_a_restart(tmp_path: Path, model: Model) -> N
     assert "was set aside" in (tmp_path / "gateway.log").read_text()
 
 
+# What it counts.
+
+
+def samples(text: str) -> dict[str, float]:
+    lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+    assert len({name for name, _ in lines}) == len(lines)
+    return {name: float(value) for name, value in lines}
+
+
+def test_metrics_have_a_listener_of_their_own(tmp_path: Path, model: Model) -> None:
+    quiet = {"tracing": {"exporters": [{"kind": "none"}]}}
+    with running_gateway(tmp_path, config(model, metrics={"port": 0}, **quiet)) as gateway:
+        assert ask(gateway.url).status_code == 200
+        assert ask(gateway.url, model="nobody").status_code == 404
+        assert httpx.get(f"{gateway.url}/metrics").status_code == 404
+
+        def counted(name: str) -> float | None:
+            answer = httpx.get(f"{gateway.addresses['metrics']}/metrics")
+            assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+            return samples(answer.text).get(name)
+
+        assert soon(lambda: counted('spanwise_gateway_refused_total{reason="model_not_found"}') == 1)
+        call = 'gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o-mini"'
+        assert soon(lambda: counted(f"gen_ai_client_inference_duration_seconds_count{{{call}}}") == 1)
+        assert counted('spanwise_gateway_config_reloads_total{outcome="failed"}') == 0
+        gateway.config.write_text("listeners: [")
+        assert soon(lambda: counted('spanwise_gateway_config_reloads_total{outcome="failed"}') == 1)
+
+
+def test_within_the_server_the_metrics_are_the_servers(embedded: Server) -> None:
+    assert ask(embedded.addresses["models"]).status_code == 200
+
+    def counted(name: str) -> float | None:
+        return samples(embedded.api.raw("/metrics").text).get(name)
+
+    assert soon(lambda: counted("spanwise_gateway_spans_exported_total") == 3)
+    assert counted('spanwise_accepted_total{signal="spans",source="gateway"}') == 3
+
+
 # Its files.
 
 

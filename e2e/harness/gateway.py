@@ -21,6 +21,7 @@ class Gateway:
     url: str
     process: subprocess.Popen[str]
     config: Path
+    addresses: dict[str, str]
 
     def stop(self) -> int:
         """Asks it to end, and waits until it has."""
@@ -30,7 +31,7 @@ class Gateway:
 
 @contextmanager
 def running_gateway(folder: Path, config: dict[str, Any]) -> Iterator[Gateway]:
-    """Starts a gateway, whose only listener is for models."""
+    """Starts a gateway, whose only listener is for models unless the configuration says otherwise."""
     path = folder / "gateway.yaml"
     config = {"listeners": [{"name": "models", "port": 0}], **config}
     path.write_text(json.dumps(config))  # JSON is YAML
@@ -38,10 +39,12 @@ def running_gateway(folder: Path, config: dict[str, Any]) -> Iterator[Gateway]:
     process = subprocess.Popen([binary(), "gateway", "--config", path], stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     try:
-        first = process.stdout.readline().split()
-        assert first[:2] == ["listening", "models"], (folder / "gateway.log").read_text()
-        assert process.stdout.readline() == "ready\n"
-        yield Gateway(first[2], process, path)
+        addresses: dict[str, str] = {}
+        while (line := process.stdout.readline()) != "ready\n":
+            assert line, (folder / "gateway.log").read_text()
+            _, name, address = line.split()
+            addresses[name] = address
+        yield Gateway(addresses["models"], process, path, addresses)
     finally:
         process.kill()
         process.wait()

@@ -107,7 +107,10 @@ pub async fn serve(
         Err(_) if head.uri.path() == "/healthz" => {
             return json(StatusCode::OK, r#"{"status":"ok"}"#);
         }
-        Err(refusal) => return refusal.response(Dialect::Chat),
+        Err(refusal) => {
+            state.metrics.refused(refusal.fault);
+            return refusal.response(Dialect::Chat);
+        }
     };
     let mut exchange = Exchange::enter(worker, state, errand, route.into(), head);
     match exchange.run(body).await {
@@ -177,6 +180,7 @@ impl Exchange<Errand> {
 
     /// Answers with an error, in the client's protocol where it is known.
     fn refuse(&mut self, refusal: &Refusal) -> Response<Body> {
+        self.state.metrics.refused(refusal.fault);
         let mut response = refusal.response(Dialect::Chat);
         let talk = self.target.talk.take();
         if let Some(id) = talk.as_ref().and_then(|talk| talk.rpc_id()) {

@@ -320,6 +320,7 @@ impl Exchange<Target> {
 
     /// Answers with an error, in the client's dialect.
     fn refuse(&mut self, refusal: &Refusal) -> Response<Body> {
+        self.state.metrics.refused(refusal.fault);
         let response = refusal.response(self.target.dialect);
         self.close(response, Fault::new(refusal.fault, refusal.message.clone()))
     }

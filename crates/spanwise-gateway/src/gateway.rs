@@ -29,6 +29,7 @@ use crate::dialect::Dialect;
 use crate::exchange::{self, Target};
 use crate::keys::{Key, Keys};
 use crate::limits::Limits;
+use crate::metrics::{self, Family, Metrics};
 use crate::plan::{Plan, Upstream};
 use crate::reply::{Body, Refusal, json};
 use crate::retry::{RetryBudget, RetryPolicy};
@@ -52,6 +53,8 @@ pub struct State {
     pub plan: Plan,
     /// Takes part in traces.
     pub tracer: Arc<Tracer>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// What tokens cost.
     pub prices: Arc<PriceTable>,
     /// Keys of our own, if clients need any.
@@ -82,7 +85,9 @@ impl State {
         before: Option<&State>,
     ) -> Result<Self, Mistake> {
         let config = &plan.config;
-        let tracer = Arc::new(Tracer::new(recorder, &config.tracing));
+        let metrics = before.map(|before| Arc::clone(&before.metrics)).unwrap_or_default();
+        metrics.know_models(plan.upstream_models());
+        let tracer = Arc::new(Tracer::new(recorder, &config.tracing, Arc::clone(&metrics)));
         let keys = keys.map(Keys::new).transpose()?;
         let (none, rules) = (Keys::default(), config.limits.rules.clone());
         let of_keys = keys.as_ref().unwrap_or(&none);
@@ -106,6 +111,7 @@ impl State {
         let prices = before.map(|before| Arc::clone(&before.prices));
         Ok(State {
             tracer,
+            metrics,
             prices: prices.unwrap_or_else(|| Arc::new(PriceTable::bundled())),
             keys,
             limits,
@@ -210,6 +216,11 @@ impl Gateway {
         Arc::clone(&self.state.borrow())
     }
 
+    /// Tells what is counted, also when the gateway has moved elsewhere.
+    pub fn observer(&self) -> Observer {
+        Observer(self.state.subscribe())
+    }
+
     /// Serves by another configuration from now on. What is under way ends under the old one.
     pub fn reload(&self, state: State) {
         self.state.send_replace(Arc::new(state));
@@ -223,6 +234,18 @@ impl Gateway {
             // A thread that panicked has nothing under way any more.
             drop(worker.join());
         }
+    }
+}
+
+/// Looks at a gateway from outside.
+#[derive(Clone, Debug)]
+pub struct Observer(watch::Receiver<Arc<State>>);
+
+impl Observer {
+    /// Everything that is counted, as it is now.
+    pub fn families(&self) -> Vec<Family> {
+        let state = Arc::clone(&self.0.borrow());
+        metrics::families(&state)
     }
 }
 
@@ -326,8 +349,10 @@ async fn unharmed(
     listener: &str,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    let metrics = Arc::clone(&worker.state().metrics);
     let served = AssertUnwindSafe(dispatch(worker, listener, request)).catch_unwind();
     served.await.unwrap_or_else(|_| {
+        metrics.panicked();
         let message = "the gateway met a fault of its own";
         Refusal::new(ErrorKind::Internal, "panic", message).response(Dialect::Chat)
     })

@@ -19,6 +19,7 @@ pub mod gateway;
 pub mod json;
 pub mod keys;
 pub mod limits;
+pub mod metrics;
 pub mod pattern;
 pub mod plan;
 pub mod provider;

@@ -326,6 +326,11 @@ impl Plan {
         names
     }
 
+    /// What upstreams call the models that the configuration names.
+    pub fn upstream_models(&self) -> impl Iterator<Item = &str> {
+        self.by_name.values().flat_map(|route| &route.targets).map(|target| target.model.as_str())
+    }
+
     /// Every upstream once.
     pub fn upstreams(&self) -> Vec<Arc<Upstream>> {
         let routed = self.by_name.values().flat_map(|route| &route.targets);

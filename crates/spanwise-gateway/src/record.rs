@@ -287,8 +287,7 @@ impl Record {
         is_worth.then_some(true)
     }
 
-    fn write(&mut self) {
-        let end = Instant::now();
+    fn write(&mut self, end: Instant) {
         let Some(recorder) = self.tracer.recorder.clone() else { return };
         let Some(is_kept_late) = self.is_kept(end) else { return };
         let sheet = Sheet { recorder, clock: self.clock, is_kept_late };
@@ -311,7 +310,9 @@ impl Drop for Record {
             let kind = if std::thread::panicking() { "panic" } else { "client_disconnect" };
             self.fault = Some(Fault::new(kind, "the exchange ended before its time"));
         }
-        self.write();
+        let end = Instant::now();
+        self.tracer.metrics.exchange(self, end);
+        self.write(end);
     }
 }
 

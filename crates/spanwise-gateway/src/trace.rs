@@ -11,6 +11,7 @@ use spanwise_model::propagate::{
 use spanwise_model::sampling::{OtState, Randomness, Rate};
 
 use crate::config::{Keep, Parent, Profile, Propagate, Tracing};
+use crate::metrics::Metrics;
 
 /// Our member of `tracestate`: how many gateways a request has passed through.
 const OWN_KEY: &str = "spanwise";
@@ -22,6 +23,7 @@ pub struct Tracer {
     pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) keep: Keep,
     pub(crate) profile: Profile,
+    pub(crate) metrics: Arc<Metrics>,
     rate: Rate,
     parent: Parent,
 }
@@ -42,9 +44,10 @@ pub struct Place {
 impl Tracer {
     /// As the configuration says. Without a recorder nothing is recorded, and the context of
     /// requests goes through as it came.
-    pub fn new(recorder: Option<Arc<Recorder>>, tracing: &Tracing) -> Self {
+    pub fn new(recorder: Option<Arc<Recorder>>, tracing: &Tracing, metrics: Arc<Metrics>) -> Self {
         Tracer {
             recorder,
+            metrics,
             keep: tracing.keep,
             profile: tracing.profile,
             // The plan has checked the percentage.
@@ -63,6 +66,7 @@ impl Tracer {
     /// The same for a context that did not come in headers.
     pub fn enter_as(&self, extracted: Extracted) -> Place {
         for problem in &extracted.problems {
+            self.metrics.bad_context(problem.header);
             tracing::debug!(header = problem.header, reason = problem.reason, "context ignored");
         }
         let hops = extracted.parent.as_ref().map_or(0, |parent| hops_of(&parent.trace_state));

@@ -83,6 +83,7 @@ impl App {
             let server = gateway::Server { home, data_dir: config.data_dir().to_owned() };
             Gateway::start(gateway::Source::Section(file.clone()), Some(server))
         });
+        let gateway = gateway.transpose()?;
         let receiver = Receiver {
             gate: Arc::clone(&gate),
             ingest: Arc::clone(&ingest),
@@ -100,6 +101,7 @@ impl App {
                 allowed: config.allowed_hosts.clone(),
             },
             addresses,
+            gateway: gateway.as_ref().map(Gateway::observer),
             stopping: stopped,
         });
 
@@ -113,7 +115,7 @@ impl App {
             .zip(routers)
             .filter_map(|(socket, router)| Some(socket?.serving(api::observed(router, &metrics))))
             .collect();
-        Ok(App { listeners, store, limits: config.limits, gateway: gateway.transpose()?, stopping })
+        Ok(App { listeners, store, limits: config.limits, gateway, stopping })
     }
 
     /// Where something listens: `ui`, `otlp-grpc` or `otlp-http`.

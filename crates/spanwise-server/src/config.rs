@@ -209,6 +209,19 @@ struct FileLimits {
     drain_timeout: Option<String>,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_body_bytes: 64 << 20,
+            max_inflight_bytes: 256 << 20,
+            max_connections: 1024,
+            header_timeout: Duration::from_mins(1),
+            body_timeout: Duration::from_mins(1),
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
 impl Config {
     /// Puts flags and environment over the file they name (if any) over the defaults.
     pub fn load(settings: Settings) -> Result<Config, StartError> {
@@ -438,14 +451,24 @@ fn listen(
 }
 
 fn limits(file: FileLimits) -> Result<Limits, String> {
+    let usual = Limits::default();
+    let size = |key: &str, text, usual: usize| {
+        bytes(&format!("limits.{key}"), text, usual as u64).map(|bytes| bytes as usize)
+    };
+    let time = |key: &str, text, usual: Duration| {
+        duration(&format!("limits.{key}"), text, usual.as_secs())
+    };
     Ok(Limits {
-        max_body_bytes: bytes("limits.max_body_bytes", file.max_body_bytes, 64 << 20)? as usize,
-        max_inflight_bytes: bytes("limits.max_inflight_bytes", file.max_inflight_bytes, 256 << 20)?
-            as usize,
-        max_connections: file.max_connections.unwrap_or(1024).max(1),
-        header_timeout: duration("limits.header_timeout", file.header_timeout, 60)?,
-        body_timeout: duration("limits.body_timeout", file.body_timeout, 60)?,
-        drain_timeout: duration("limits.drain_timeout", file.drain_timeout, 5)?,
+        max_body_bytes: size("max_body_bytes", file.max_body_bytes, usual.max_body_bytes)?,
+        max_inflight_bytes: size(
+            "max_inflight_bytes",
+            file.max_inflight_bytes,
+            usual.max_inflight_bytes,
+        )?,
+        max_connections: file.max_connections.unwrap_or(usual.max_connections).max(1),
+        header_timeout: time("header_timeout", file.header_timeout, usual.header_timeout)?,
+        body_timeout: time("body_timeout", file.body_timeout, usual.body_timeout)?,
+        drain_timeout: time("drain_timeout", file.drain_timeout, usual.drain_timeout)?,
     })
 }
 

@@ -8,15 +8,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::routing::get;
 use clap::{Args, Subcommand};
 use spanwise::Recorder;
 use spanwise_gateway::config::{Config, Listener, Tracing};
-use spanwise_gateway::gateway::{Gateway, Listening, State};
+use spanwise_gateway::gateway::{Gateway, Listening, Observer, State};
 use spanwise_gateway::plan::{Plan, Target};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::api::metrics::of_gateway;
 use crate::cli::{raise_file_limit, say};
-use crate::{StartError, telemetry};
+use crate::{StartError, connections, telemetry};
 
 pub use files::Source;
 use files::{Files, Reading};
@@ -117,12 +120,20 @@ pub fn check(source: Source, data_dir: Option<&Path>) -> Result<String, StartErr
     Ok(explain(&state, data_dir))
 }
 
-/// A gateway that runs, and what it was made of.
+/// A gateway that runs.
 #[derive(Debug)]
 pub struct Running {
+    follower: Follower,
+    listening: Vec<String>,
+    metrics: Option<TcpListener>,
+    hangup: Signal,
+}
+
+/// What a gateway was made of, and what is done about it when that changes.
+#[derive(Debug)]
+struct Follower {
     gateway: Gateway,
     recorder: Option<Arc<Recorder>>,
-    listening: Vec<String>,
     files: Files,
     usage: Option<UsageFile>,
     server: Option<Server>,
@@ -146,17 +157,23 @@ enum Order {
 impl Running {
     /// Binds the sockets and starts to serve.
     pub fn start(source: Source, server: Option<Server>) -> Result<Self, StartError> {
+        let hangup = signal(SignalKind::hangup())
+            .map_err(|error| StartError::Io(format!("cannot handle signals: {error}")))?;
         let mut files = Files::new(source);
         let Reading { plan, keys } = files.read(None)?;
-        let plan = Self::fitting(plan, server.as_ref());
+        let plan = fitting(plan, server.as_ref());
         let recorder = spans::recorder(&plan.config.tracing, server.as_ref().map(|s| &s.home))?;
         let mut sockets = Vec::new();
         let mut listening = Vec::new();
         for listener in &plan.config.listeners {
             let socket = bind(&listener.name, &listener.address, listener.port)?;
-            let address = socket.local_addr().map_err(|error| StartError::Io(error.to_string()))?;
-            listening.push(format!("listening {} http://{address}", listener.name));
+            listening.push(listening_line(&listener.name, &socket)?);
             sockets.push(Listening { name: listener.name.clone(), socket });
+        }
+        let metrics = plan.config.metrics.as_ref();
+        let metrics = metrics.map(|at| bind("metrics", &at.address, at.port)).transpose()?;
+        if let Some(socket) = &metrics {
+            listening.push(listening_line("metrics", socket)?);
         }
         let data_dir = server.as_ref().map(|server| server.data_dir.as_path());
         let usage = usage::path(&plan.config, data_dir);
@@ -166,7 +183,8 @@ impl Running {
         let usage = usage.map(|path| UsageFile::restore(path, &state.limits)).transpose()?;
         let gateway = Gateway::start(state, &sockets)
             .map_err(|error| StartError::Io(format!("cannot start the gateway: {error}")))?;
-        Ok(Running { gateway, recorder, listening, files, usage, server })
+        let follower = Follower { gateway, recorder, files, usage, server };
+        Ok(Running { follower, listening, metrics, hangup })
     }
 
     /// Where it listens, a line for each address.
@@ -174,13 +192,28 @@ impl Running {
         &self.listening
     }
 
+    /// Tells what it counts.
+    pub fn observer(&self) -> Observer {
+        self.follower.gateway.observer()
+    }
+
     /// Serves until `stop` completes and what is under way has ended; follows changes of the
     /// files meanwhile.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let mut hangup = signal(SignalKind::hangup())
-            .map_err(|error| StartError::Io(format!("cannot handle signals: {error}")))?;
+        let observer = self.observer();
+        let Running { follower, metrics, mut hangup, .. } = self;
+        if let Some(socket) = metrics {
+            let failed = |error| StartError::Io(format!("cannot serve metrics: {error}"));
+            socket.set_nonblocking(true).map_err(failed)?;
+            let socket = tokio::net::TcpListener::from_std(socket).map_err(failed)?;
+            let router = Router::new().route("/metrics", get(of_gateway));
+            let router = router.with_state(observer);
+            // To the very end, as it is nobody's request that would have to be waited for.
+            let limits = crate::config::Limits::default();
+            tokio::spawn(connections::serve(socket, router, limits, std::future::pending()));
+        }
         let (orders, received) = channel();
-        let following = tokio::task::spawn_blocking(move || self.follow(&received));
+        let following = tokio::task::spawn_blocking(move || follower.follow(&received));
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
@@ -192,7 +225,9 @@ impl Running {
         drop(orders.send(Order::Stop));
         following.await.map_err(|_| StartError::Io("the gateway met a fault of its own".to_owned()))
     }
+}
 
+impl Follower {
     fn follow(mut self, orders: &Receiver<Order>) {
         loop {
             match orders.recv_timeout(LOOK_EVERY) {
@@ -226,7 +261,9 @@ impl Running {
 
     /// Takes over what the files say now. With a mistake in them the old state stays in force.
     fn take_over(&mut self) {
-        match self.reload() {
+        let outcome = self.reload();
+        self.gateway.state().metrics.reloaded(outcome.is_ok());
+        match outcome {
             Ok(()) => tracing::info!("the gateway's configuration is in force as it is now"),
             Err(error) => tracing::error!(%error, "the gateway's old configuration stays in force"),
         }
@@ -236,7 +273,7 @@ impl Running {
     fn reload(&mut self) -> Result<(), StartError> {
         let before = self.gateway.state();
         let Reading { plan, keys } = self.files.read(Some(&before.plan))?;
-        let plan = Self::fitting(plan, self.server.as_ref());
+        let plan = fitting(plan, self.server.as_ref());
         let (new, old) = (&plan.config, &before.plan.config);
         if places(new) != places(old) {
             let reason = "listeners cannot be moved, added or taken away without a restart";
@@ -270,15 +307,15 @@ impl Running {
         self.gateway.reload(state);
         Ok(())
     }
+}
 
-    /// A server has to end in time, whatever its gateway was told.
-    fn fitting(mut plan: Plan, server: Option<&Server>) -> Plan {
-        if server.is_some() {
-            let drain = &mut plan.config.timeouts.drain;
-            *drain = (*drain).min(DRAIN_WITHIN_SERVER);
-        }
-        plan
+/// A server has to end in time, whatever its gateway was told.
+fn fitting(mut plan: Plan, server: Option<&Server>) -> Plan {
+    if server.is_some() {
+        let drain = &mut plan.config.timeouts.drain;
+        *drain = (*drain).min(DRAIN_WITHIN_SERVER);
     }
+    plan
 }
 
 /// What is bound once and for all.
@@ -286,7 +323,7 @@ fn places(config: &Config) -> impl PartialEq {
     let place = |listener: &Listener| {
         (listener.name.clone(), listener.kind, listener.address.clone(), listener.port)
     };
-    config.listeners.iter().map(place).collect::<Vec<_>>()
+    (config.listeners.iter().map(place).collect::<Vec<_>>(), config.metrics.clone())
 }
 
 /// What a recorder is made of.
@@ -308,6 +345,11 @@ fn bind(name: &str, address: &str, port: u16) -> Result<TcpListener, StartError>
         tracing::warn!("{name} listens on {bound}: anyone who reaches it can use it");
     }
     Ok(socket)
+}
+
+fn listening_line(name: &str, socket: &TcpListener) -> Result<String, StartError> {
+    let address = socket.local_addr().map_err(|error| StartError::Io(error.to_string()))?;
+    Ok(format!("listening {name} http://{address}"))
 }
 
 /// Says what is allowed, but may not be meant.

@@ -7,7 +7,7 @@ const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 fn tracer(change: impl FnOnce(&mut Tracing)) -> Tracer {
     let mut tracing = Tracing::default();
     change(&mut tracing);
-    Tracer::new(Some(Recorder::new(Settings::default())), &tracing)
+    Tracer::new(Some(Recorder::new(Settings::default())), &tracing, Arc::default())
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -96,7 +96,7 @@ fn an_upstream_may_get_a_new_trace_or_nothing() {
 fn who_does_not_trace_passes_everything_on_untouched() {
     let caller =
         headers(&[("traceparent", "not even valid"), ("tracestate", "a=1"), ("tracestate", "b=2")]);
-    let off = Tracer::new(None, &Tracing::default());
+    let off = Tracer::new(None, &Tracing::default(), Arc::default());
     let (place, _, sent) = sent(&off, &caller, full());
     assert_eq!(sent, caller);
     let mut answer = HeaderMap::new();

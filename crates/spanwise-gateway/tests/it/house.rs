@@ -151,6 +151,36 @@ impl House {
         }
     }
 
+    /// All metrics, by their names with labels.
+    pub fn metrics(&self) -> HashMap<String, f64> {
+        let families = self.gateway.as_ref().unwrap().observer().families();
+        let mut metrics = HashMap::new();
+        for family in families {
+            for sample in family.samples {
+                let labels =
+                    sample.labels.iter().map(|(name, value)| format!("{name}=\"{value}\""));
+                let labels = labels.collect::<Vec<_>>().join(",");
+                let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
+                metrics.insert(format!("{}{}{labels}", family.name, sample.suffix), sample.value);
+            }
+        }
+        metrics
+    }
+
+    /// Checks what one of them comes to. An exchange is counted when its last byte has gone out,
+    /// which the client may notice before the gateway does.
+    pub fn assert_metric(&self, name: &str, expected: f64) {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let found = self.metrics().get(name).copied();
+            if found == Some(expected) || Instant::now() > until {
+                assert_eq!(found, Some(expected), "{name}");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The spans as a tree, each with those of these attributes that it has.
     pub fn tree(&self, n: usize, shown: &[&str]) -> String {
         tree(&self.spans(n), shown)

@@ -6,3 +6,4 @@ mod agents;
 mod chat;
 mod faults;
 mod house;
+mod metrics;

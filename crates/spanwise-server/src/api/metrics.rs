@@ -12,6 +12,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use spanwise_gateway::gateway::Observer;
+use spanwise_gateway::metrics::{Family, Sample};
 
 use super::Shared;
 
@@ -179,13 +181,33 @@ impl Text {
     /// One sample.
     pub fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
         self.push(format_args!("spanwise_{name}"));
-        for (index, (label, value)) in labels.iter().enumerate() {
-            let separator = if index == 0 { '{' } else { ',' };
+        self.rest_of_line(labels.iter().copied(), value);
+    }
+
+    fn rest_of_line<'l>(
+        &mut self,
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        value: impl std::fmt::Display,
+    ) {
+        let mut end = "";
+        for (label, value) in labels {
+            let separator = if end.is_empty() { '{' } else { ',' };
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             self.push(format_args!("{separator}{label}=\"{value}\""));
+            end = "}";
         }
-        let end = if labels.is_empty() { "" } else { "}" };
         self.push(format_args!("{end} {value}\n"));
+    }
+
+    /// A metric of the gateway, under its own name.
+    fn family(&mut self, family: &Family) {
+        let Family { name, kind, help, samples } = family;
+        self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        for Sample { suffix, labels, value } in samples {
+            let labels = labels.iter().map(|(label, value)| (*label, value.as_str()));
+            self.push(format_args!("{name}{suffix}"));
+            self.rest_of_line(labels, value);
+        }
     }
 
     /// A metric without labels.
@@ -208,6 +230,20 @@ impl Text {
 pub async fn get(State(shared): State<Shared>) -> impl IntoResponse {
     let mut text = Text(shared.metrics.render());
     render_store(&shared, &mut text);
+    for family in shared.gateway.iter().flat_map(Observer::families) {
+        text.family(&family);
+    }
+    exposed(text)
+}
+
+/// `GET /metrics` of a gateway that has no server around it.
+pub async fn of_gateway(State(gateway): State<Observer>) -> impl IntoResponse {
+    let mut text = Text::default();
+    gateway.families().iter().for_each(|family| text.family(family));
+    exposed(text)
+}
+
+fn exposed(text: Text) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0)
 }
 

@@ -28,6 +28,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::FutureExt;
+use spanwise_gateway::gateway::Observer;
 use spanwise_store::Store;
 use tokio::sync::{Semaphore, watch};
 
@@ -55,6 +56,8 @@ pub struct Api {
     pub hosts: Hosts,
     /// The addresses to show to people, by what listens there.
     pub addresses: Vec<(&'static str, String)>,
+    /// The gateway in this process, if there is one.
+    pub gateway: Option<Observer>,
     /// Turns true when the server stops; endless answers end then.
     pub stopping: watch::Receiver<bool>,
 }
