@@ -19,6 +19,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator, default_getter, default_setter
 
+from spanwise import _core
 from spanwise._changes import Changes
 from spanwise._imports import AfterImport
 
@@ -68,13 +69,6 @@ NAMES = {
     "llamaindex": "llama_index.core",
     "executors": "concurrent.futures.thread",
 }
-# Hosts of model providers, and of everything below them.
-PROVIDER_HOSTS = (
-    *("api.openai.com", "openai.azure.com", "api.anthropic.com", "generativelanguage.googleapis.com"),
-    *("aiplatform.googleapis.com", "api.mistral.ai", "api.cohere.com", "api.cohere.ai", "api.groq.com"),
-    *("api.deepseek.com", "api.x.ai", "api.together.xyz", "api.perplexity.ai", "api.fireworks.ai"),
-    *("openrouter.ai", "api-inference.huggingface.co", "router.huggingface.co", "api.voyageai.com"),
-)
 
 
 AFTER_IMPORT = AfterImport()
@@ -176,7 +170,7 @@ class KeepFromProviders(TextMapPropagator):
 
     def inject(self, carrier: Any, context: Context | None = None, setter: Setter[Any] = default_setter) -> None:
         try:
-            if is_provider(target_host(trace.get_current_span(context))):
+            if _core.is_model_provider(target_host(trace.get_current_span(context))):
                 return
         except Exception:
             logger.debug("the target of a request was not found", exc_info=True)
@@ -202,15 +196,3 @@ def target_host(span: Any) -> str:
         if url := attributes.get(key):
             return urlsplit(str(url)).hostname or ""
     return str(attributes.get("server.address") or attributes.get("net.peer.name") or "")
-
-
-def is_provider(host: str) -> bool:
-    host = host.lower().rstrip(".")
-    return any(host == known or host.endswith(f".{known}") or is_regional(host, known) for known in PROVIDER_HOSTS) or (
-        host.startswith(("bedrock-runtime.", "bedrock-runtime-fips.")) and host.endswith(".amazonaws.com")
-    )
-
-
-def is_regional(host: str, known: str) -> bool:
-    """``europe-west1-aiplatform.googleapis.com`` is ``aiplatform.googleapis.com`` somewhere."""
-    return host.endswith(f"-{known}")

@@ -13,7 +13,8 @@ from opentelemetry.trace import SpanKind
 from conftest import Sink, attributes, run_program
 from mock_model import MockModel
 from spanwise import Spanwise, task, workflow
-from spanwise._instrument import KeepFromProviders, is_provider
+from spanwise._core import is_model_provider
+from spanwise._instrument import KeepFromProviders
 from spanwise.tracing import set_span_context
 
 openai = pytest.importorskip("openai")
@@ -83,7 +84,7 @@ def test_context_is_kept_from_providers_and_given_to_everybody_else(sink: Sink) 
     ],
 )
 def test_providers_are_known_by_their_hosts(host: str, expected: bool) -> None:
-    assert is_provider(host) is expected
+    assert is_model_provider(host) is expected
 
 
 def test_what_is_not_known_cannot_be_instrumented() -> None:

@@ -10,6 +10,7 @@ mod json;
 mod operation;
 mod origin;
 mod provider;
+mod rag_control;
 mod readable;
 mod running;
 mod runtime;
@@ -28,6 +29,11 @@ mod _core {
     use crate::operation::{Call, Operation};
     #[pymodule_export]
     use crate::provider::{Processors, Provider};
+    #[pymodule_export]
+    use crate::rag_control::{
+        RagEngine, RagExchange, RagModel, RagPieces, RagStore, is_model_provider,
+        rag_filter_matches,
+    };
     #[pymodule_export]
     use crate::readable::ReadableSpan;
     #[pymodule_export]

@@ -26,6 +26,42 @@ use spanwise_model::propagate::{self, Extracted};
 use crate::context::Context;
 use crate::span::current_context;
 
+/// Hosts of model providers, and of everything below them.
+const PROVIDER_HOSTS: [&str; 18] = [
+    "api.openai.com",
+    "openai.azure.com",
+    "api.anthropic.com",
+    "generativelanguage.googleapis.com",
+    "aiplatform.googleapis.com",
+    "api.mistral.ai",
+    "api.cohere.com",
+    "api.cohere.ai",
+    "api.groq.com",
+    "api.deepseek.com",
+    "api.x.ai",
+    "api.together.xyz",
+    "api.perplexity.ai",
+    "api.fireworks.ai",
+    "openrouter.ai",
+    "api-inference.huggingface.co",
+    "router.huggingface.co",
+    "api.voyageai.com",
+];
+
+/// Whether a host is a model provider's, who has no use for a trace's context.
+pub fn is_model_provider(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let host = host.trim_end_matches('.');
+    let is_known = PROVIDER_HOSTS.iter().any(|known| {
+        // `europe-west1-aiplatform.googleapis.com` is `aiplatform.googleapis.com` somewhere.
+        let before = host.strip_suffix(known);
+        before.is_some_and(|before| before.is_empty() || before.ends_with(['.', '-']))
+    });
+    let is_bedrock =
+        ["bedrock-runtime.", "bedrock-runtime-fips."].iter().any(|start| host.starts_with(start));
+    is_known || (is_bedrock && host.ends_with(".amazonaws.com"))
+}
+
 /// Writes the current span's context: `set(name, value)` is called for each header, to be put in
 /// place of what is there under that name. Nothing is called where there is no span.
 pub fn inject(set: impl FnMut(&'static str, &str)) {

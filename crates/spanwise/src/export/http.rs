@@ -146,7 +146,7 @@ pub(crate) fn place(url: &Uri) -> String {
     format!("{scheme}://{}", url.authority().map_or("", |authority| authority.as_str()))
 }
 
-fn agent(target: &Target) -> Agent {
+pub(crate) fn agent(target: &Target) -> Agent {
     let trusted = target.url.scheme_str() == Some("https");
     let certificates = if trusted { target.tls.trusted() } else { Vec::new() };
     let certificates: Vec<_> = certificates
@@ -201,7 +201,7 @@ fn pause(value: &HeaderValue) -> Option<Duration> {
 }
 
 /// In a few words, and without the URL, which may hold a key.
-fn described(error: &ureq::Error) -> String {
+pub(crate) fn described(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
         ureq::Error::HostNotFound => "the host is not known".to_owned(),

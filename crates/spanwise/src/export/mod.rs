@@ -10,7 +10,7 @@ mod console;
 mod datadog;
 #[cfg(feature = "grpc")]
 mod grpc;
-mod http;
+pub(crate) mod http;
 mod jaeger;
 pub(crate) mod log;
 mod otlp;

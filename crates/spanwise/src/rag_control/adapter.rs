@@ -1,5 +1,6 @@
 //! What the engine works with: a model, an embedding, a store, and what passes between them.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -77,14 +78,14 @@ pub struct Prompt {
     /// How much it may answer.
     pub max_output_tokens: Option<u64>,
     /// How long it may think, where it can: `none`, `minimal`, `low`, `medium` or `high`.
-    pub reasoning_depth: Option<&'static str>,
+    pub reasoning_depth: Option<Cow<'static, str>>,
 }
 
 /// Something said to a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChatMessage {
     /// `system` or `user`.
-    pub role: &'static str,
+    pub role: Cow<'static, str>,
     /// The words.
     pub content: String,
 }

@@ -357,7 +357,7 @@ impl Exchange {
         self.set_content(Class::LlmInput, "gen_ai.input.messages", |_| {
             let messages = prompt.messages.iter();
             let messages: Vec<_> =
-                messages.map(|one| Message::new(one.role, one.content.as_str())).collect();
+                messages.map(|one| Message::new(&one.role, one.content.as_str())).collect();
             serde_json::to_string(&messages).unwrap_or_default()
         });
         self.enforcer = Some(Enforcer::new(Arc::clone(policy), &self.query, &self.documents));

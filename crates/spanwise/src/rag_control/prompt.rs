@@ -12,12 +12,12 @@ pub(super) fn build(policy: &Policy, query: &str, documents: &[Document]) -> Pro
     let generation = &policy.generation;
     Prompt {
         messages: vec![
-            ChatMessage { role: "system", content: rules(policy) },
-            ChatMessage { role: "user", content: question(query, documents) },
+            ChatMessage { role: "system".into(), content: rules(policy) },
+            ChatMessage { role: "user".into(), content: question(query, documents) },
         ],
         temperature: generation.temperature,
         max_output_tokens: generation.max_output_tokens,
-        reasoning_depth: generation.reasoning_depth,
+        reasoning_depth: generation.reasoning_depth.map(Into::into),
     }
 }
 
