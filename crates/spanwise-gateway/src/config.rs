@@ -336,6 +336,10 @@ pub struct Timeouts {
     /// For all of it, with retries.
     #[serde(deserialize_with = "duration")]
     pub total: Duration,
+    /// After so long a silence of the provider, the client of a stream of server-sent events gets
+    /// a comment, so that nobody in between takes the connection for dead. Never unless said so.
+    #[serde(deserialize_with = "some_duration")]
+    pub keep_alive: Option<Duration>,
     /// For what is under way when the gateway is told to stop.
     #[serde(deserialize_with = "duration")]
     pub drain: Duration,
@@ -350,6 +354,7 @@ impl Default for Timeouts {
             first_event: Duration::from_mins(5),
             idle: Duration::from_mins(5),
             total: Duration::from_mins(30),
+            keep_alive: None,
             drain: Duration::from_secs(8),
         }
     }

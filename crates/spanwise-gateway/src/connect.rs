@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -203,16 +204,34 @@ pin_project_lite::pin_project! {
     }
 }
 
+/// Whether a connection has brought an answer before. Every answer that it brings carries this,
+/// and so does what goes wrong on it.
+#[derive(Clone, Debug, Default)]
+pub struct Served(Arc<AtomicBool>);
+
+impl Served {
+    /// It has brought one.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub fn has_before(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Connection for Stream {
     fn connected(&self) -> Connected {
+        let connected = Connected::new().extra(Served::default());
         match self {
-            Stream::Plain { .. } => Connected::new(),
+            Stream::Plain { .. } => connected,
             Stream::Encrypted { inner } => {
                 let (_, session) = inner.inner().get_ref();
                 if session.alpn_protocol() == Some(b"h2") {
-                    Connected::new().negotiated_h2()
+                    connected.negotiated_h2()
                 } else {
-                    Connected::new()
+                    connected
                 }
             }
         }

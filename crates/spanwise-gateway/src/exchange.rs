@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use spanwise_model::sampling::Randomness;
@@ -93,7 +93,9 @@ impl Target {
                 _ => return None,
             }
         };
-        let model = Some(unescaped(model)?);
+        // A name that no body could have either.
+        let model = unescaped(model).filter(|model| !model.chars().any(char::is_control));
+        let model = Some(model?);
         Some(Target { dialect, route, model, is_stream, counts_tokens: false })
     }
 
@@ -514,6 +516,16 @@ pub fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(credential_header(headers)?)?.as_bytes();
     let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
     Some(scheme.map_or(value, |_| value[7..].trim_ascii()))
+}
+
+/// The client's own credential for a provider. A key of ours is nobody else's business.
+fn provider_credential(
+    headers: &HeaderMap,
+    is_keyed: bool,
+) -> impl Iterator<Item = (&'static str, &HeaderValue)> {
+    let ours = credential_header(headers).filter(|_| is_keyed);
+    let others = CREDENTIALS.into_iter().skip(1).filter(move |name| Some(*name) != ours);
+    others.filter_map(|name| Some((name, headers.get(name)?)))
 }
 
 fn unknown_key(message: &str) -> Refusal {

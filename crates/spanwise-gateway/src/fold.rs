@@ -163,7 +163,7 @@ impl Fold {
     fn unread(&mut self, trouble: Option<Trouble>) -> Seen {
         let was_unread = std::mem::replace(&mut self.draft.is_unread, true);
         match trouble {
-            Some(trouble @ (Trouble::Checksum | Trouble::Malformed)) if !was_unread => {
+            Some(trouble) if trouble.is_damage() && !was_unread => {
                 self.draft.fail(ProviderError::new("stream_corrupt", None, &trouble.to_string()))
             }
             _ => Seen::Other,
@@ -214,9 +214,11 @@ impl Fold {
         }
     }
 
-    /// Whether the stream has said that it is over.
-    pub fn is_complete(&self) -> bool {
-        self.draft.is_complete
+    /// Whether nothing more is due: the stream has said that it is over or that it failed, or it
+    /// could not be read to its end.
+    pub fn has_ended(&self) -> bool {
+        let Draft { is_complete, is_unread, error, .. } = &self.draft;
+        *is_complete || *is_unread || error.is_some()
     }
 
     /// What it all came to.

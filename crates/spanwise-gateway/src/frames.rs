@@ -127,6 +127,13 @@ pub enum Trouble {
     Malformed,
 }
 
+impl Trouble {
+    /// Whether the stream is of no use to anybody, rather than only too much for us.
+    pub fn is_damage(self) -> bool {
+        matches!(self, Trouble::Checksum | Trouble::Malformed)
+    }
+}
+
 /// Cuts one stream.
 #[derive(Debug)]
 pub struct Frames {
@@ -175,6 +182,11 @@ impl Frames {
     /// Why the stream is no longer read, if it is not.
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble
+    }
+
+    /// Whether what came so far ends with a frame, so that something else can be put in here.
+    pub fn is_between(&self) -> bool {
+        self.trouble.is_none() && self.pending.is_empty() && self.chunk.is_empty()
     }
 
     /// The next frame; `None` until more arrives.

@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -18,6 +20,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use spanwise::Recorder;
 use spanwise_model::price::PriceTable;
+use spanwise_model::propagate;
 use spanwise_model::sampling::Rate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -41,8 +44,11 @@ use crate::upstream::Client;
 const MAX_WORKERS: usize = 4;
 /// Headers of one request.
 const MAX_HEADERS: usize = 200;
-/// Bytes of a request's head.
-const MAX_HEAD: usize = 64 << 10;
+/// Bytes of a request's headers, but for those that say where it stands in its trace.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+/// Bytes of a request's head. Context that is too long is cut, by its rules, and costs nobody an
+/// answer, so that there has to be room for it.
+const MAX_HEAD: usize = 2 * MAX_HEADER_BYTES + (8 << 10);
 /// How long nothing is accepted when there are no more file descriptors.
 const BREATHER: Duration = Duration::from_millis(50);
 
@@ -373,6 +379,9 @@ async fn dispatch(
         return json(StatusCode::OK, r#"{"status":"ok"}"#);
     }
     let target = Target::of_path(head.uri.path());
+    if let Err(refusal) = check_head(&head) {
+        return refusal.response(target.map_or(Dialect::Chat, |target| target.dialect));
+    }
     match (&head.method, target) {
         (&Method::POST, Some(target)) => exchange::serve(worker, target, head, body).await,
         (&Method::GET, None) if head.uri.path() == "/v1/models" => {
@@ -386,4 +395,22 @@ async fn dispatch(
             refusal.with_status(status).response(dialect)
         }
     }
+}
+
+/// Refuses what two servers in a row could take for different requests, and what is too much.
+fn check_head(head: &Parts) -> Result<(), Refusal> {
+    let headers = &head.headers;
+    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        let message = "a request with both content-length and transfer-encoding is ambiguous";
+        let refusal = Refusal::new(ErrorKind::InvalidRequest, "ambiguous_length", message);
+        return Err(refusal.with_header(CONNECTION.as_str(), &"close"));
+    }
+    let counted = headers.iter().filter(|(name, _)| !propagate::HEADERS.contains(&name.as_str()));
+    let n_bytes: usize = counted.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if n_bytes > MAX_HEADER_BYTES {
+        let message = format!("the headers are longer than {MAX_HEADER_BYTES} bytes");
+        let refusal = Refusal::new(ErrorKind::InvalidRequest, "headers_too_large", message);
+        return Err(refusal.with_status(431));
+    }
+    Ok(())
 }

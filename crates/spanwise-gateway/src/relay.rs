@@ -16,7 +16,7 @@ use crate::balance::{InFlight, Outcome};
 use crate::cache;
 use crate::dialect::Dialect;
 use crate::fold::{self, Fold, Seen};
-use crate::frames::{Frame, Frames, Framing};
+use crate::frames::{Frame, Frames, Framing, Trouble};
 use crate::limits::Reservation;
 use crate::record::{Fault, Record};
 use crate::reply::BrokenOff;
@@ -100,6 +100,8 @@ pub struct Manner {
     pub translation: Option<translate::Stream>,
     /// The longest silence.
     pub idle: Duration,
+    /// After how long a silence the client gets a comment.
+    pub keep_alive: Option<Duration>,
     /// When all of it has to be over.
     pub deadline: Instant,
     /// Keeps it for the next who asks.
@@ -121,6 +123,7 @@ pub struct Relay {
     holds: Holds,
     recording: Option<(cache::Recording, http::HeaderMap)>,
     deadline: Instant,
+    heartbeat: Option<Heartbeat>,
     /// Whether content has come, or an end without any.
     has_begun: bool,
     /// An error that came before any content.
@@ -128,6 +131,26 @@ pub struct Relay {
     is_over: bool,
     /// Whether the upstream said everything it had to say.
     is_complete: bool,
+    /// Why the client's answer has to break off behind what is ready.
+    broken: Option<BrokenOff>,
+    /// Whether the client was given something that may not have left yet.
+    has_given: bool,
+}
+
+/// Reminds of a client that has heard nothing for a while.
+struct Heartbeat {
+    every: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Heartbeat {
+    fn new(every: Duration) -> Self {
+        Heartbeat { every, timer: Box::pin(tokio::time::sleep(every)) }
+    }
+
+    fn restart(&mut self) {
+        self.timer.as_mut().reset(tokio::time::Instant::now() + self.every);
+    }
 }
 
 enum Reading {
@@ -166,10 +189,13 @@ impl Relay {
             holds,
             recording: manner.recording,
             deadline: manner.deadline,
+            heartbeat: manner.keep_alive.map(Heartbeat::new),
             has_begun: false,
             early_error: None,
             is_over: false,
             is_complete: false,
+            broken: None,
+            has_given: false,
         }
     }
 
@@ -180,9 +206,13 @@ impl Relay {
             return Ok(());
         }
         let started = Instant::now();
+        // Whoever is to hear a sign of life has to get the head first.
+        let keep_alive = self.heartbeat.as_ref().map(|beat| beat.every);
+        let keep_alive = keep_alive.filter(|every| *every < first_event);
         loop {
-            let has_bytes = !self.ready.is_empty();
-            let patience = if has_bytes { HELD_AT_MOST.min(first_event) } else { first_event };
+            let hold = (!self.ready.is_empty()).then_some(HELD_AT_MOST);
+            let hold = hold.into_iter().chain(keep_alive).min();
+            let patience = hold.unwrap_or(first_event).min(first_event);
             let latest = (started + patience).min(self.deadline);
             let next = std::future::poll_fn(|context| self.poll_upstream(context));
             let came = tokio::time::timeout_at(latest.into(), next).await;
@@ -190,7 +220,7 @@ impl Relay {
                 return Err(FalseStart::Error(error));
             }
             match came {
-                Err(_) if has_bytes => return Ok(()),
+                Err(_) if hold.is_some() => return Ok(()),
                 Err(_) => {
                     let late = Failure::late(FailureKind::FirstEventTimeout, patience);
                     return Err(FalseStart::Failed(late));
@@ -222,21 +252,39 @@ impl Relay {
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
+                self.has_given = true;
                 return Poll::Ready(Some(Ok(bytes)));
+            }
+            if let Some(broken) = self.broken.take() {
+                if std::mem::take(&mut self.has_given) {
+                    // An error ends the connection at once: what was given has to leave before.
+                    self.broken = Some(broken);
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Some(Err(broken)));
             }
             if self.is_over {
                 return Poll::Ready(None);
             }
             match self.poll_upstream(context) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => return self.poll_heartbeat(context).map(|beat| Some(Ok(beat))),
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(failure)) => {
-                    if let Err(broken) = self.break_off(&failure) {
-                        return Poll::Ready(Some(Err(broken)));
-                    }
-                }
+                Poll::Ready(Err(failure)) => self.break_off(&failure),
             }
         }
+    }
+
+    /// A sign of life for the client of a provider that thinks for long.
+    fn poll_heartbeat(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
+        let Some(beat) = &mut self.heartbeat else { return Poll::Pending };
+        while beat.timer.as_mut().poll(context).is_ready() {
+            beat.restart();
+            if matches!(&self.reading, Reading::Frames(frames) if frames.is_between()) {
+                return Poll::Ready(Bytes::from_static(b": keep-alive\n\n"));
+            }
+        }
+        Poll::Pending
     }
 
     /// Reads one piece of what the upstream sends, or learns that it was all.
@@ -262,6 +310,9 @@ impl Relay {
         }
         let now = Instant::now();
         self.record.firsts.byte.get_or_insert(now);
+        if let Some(beat) = &mut self.heartbeat {
+            beat.restart();
+        }
         if let Some((recording, _)) = &mut self.recording {
             recording.push(&data, now);
         }
@@ -290,6 +341,11 @@ impl Relay {
             && let Some(frame) = frames.next()
         {
             self.see(&frame, now, passes);
+        }
+        let Reading::Frames(frames) = &self.reading else { return };
+        if frames.trouble().is_some_and(Trouble::is_damage) && !self.is_over {
+            self.is_over = true;
+            self.tell_client(ErrorKind::Upstream, "the provider's stream is damaged");
         }
     }
 
@@ -336,15 +392,16 @@ impl Relay {
         }
         self.is_over = true;
         let now = Instant::now();
-        let last = match &mut self.reading {
-            Reading::Frames(frames) => frames.finish(),
-            Reading::Whole { .. } => None,
-        };
         let passes = !self.strips_usage && self.translation.is_none();
-        if let Some(frame) = last {
+        if let Reading::Frames(frames) = &mut self.reading
+            && let Some(frame) = frames.finish()
+        {
             self.see(&frame, now, passes);
+            if self.fold.as_ref().is_some_and(|fold| !fold.has_ended()) {
+                self.close_event();
+            }
         }
-        let ended = self.fold.as_ref().is_none_or(Fold::is_complete);
+        let ended = self.fold.as_ref().is_none_or(Fold::has_ended);
         self.is_complete = matches!(self.reading, Reading::Whole { .. }) || ended;
         if self.is_complete {
             if let Some(translation) = &mut self.translation {
@@ -361,30 +418,38 @@ impl Relay {
         self.ready.retain(|bytes| !bytes.is_empty());
     }
 
-    /// The upstream failed on the way. A stream ends with an error that its client understands;
-    /// anything else has to break off, so that nobody takes it for complete.
-    fn break_off(&mut self, failure: &Failure) -> Result<(), BrokenOff> {
+    /// The upstream failed on the way.
+    fn break_off(&mut self, failure: &Failure) {
         self.is_over = true;
         self.record.blame(&Fault::new(failure.kind.as_str(), failure.message.clone()));
         if let Some(in_flight) = &mut self.holds.in_flight {
             in_flight.report(Outcome::Failed, Instant::now());
         }
-        if self.is_sse {
-            let kind =
-                if failure.kind.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Upstream };
-            self.tell_client(kind, "the provider's stream broke off");
-            return Ok(());
+        if matches!(&self.reading, Reading::Frames(frames) if !frames.is_between()) {
+            self.close_event();
         }
-        Err(BrokenOff(failure.message.clone()))
+        let kind = if failure.kind.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Upstream };
+        self.tell_client(kind, "the provider's answer broke off");
     }
 
+    /// Tells the client that there is no more. A stream ends with an error that its client
+    /// understands; anything else has to break off, so that nobody takes it for complete.
     fn tell_client(&mut self, kind: ErrorKind, message: &str) {
-        let event = match &mut self.translation {
-            Some(translation) => translation.finish(translate::Ending::Failed(kind, message)),
-            None if self.is_sse => error_event(self.client, kind, message),
-            None => Bytes::new(),
-        };
-        self.ready.push_back(event);
+        match &mut self.translation {
+            Some(translation) => {
+                let event = translation.finish(translate::Ending::Failed(kind, message));
+                self.ready.push_back(event);
+            }
+            None if self.is_sse => self.ready.push_back(error_event(self.client, kind, message)),
+            None => self.broken = Some(BrokenOff(message.to_owned())),
+        }
+    }
+
+    /// Ends the event in the middle of which a stream ended, so that the next is one of its own.
+    fn close_event(&mut self) {
+        if self.is_sse && self.translation.is_none() {
+            self.ready.push_back(Bytes::from_static(b"\n\n"));
+        }
     }
 
     /// Says what the answer was, once the client has all of it or has gone away.

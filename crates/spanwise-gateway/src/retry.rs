@@ -75,6 +75,8 @@ impl Failure {
                 401..=403 => Remedy::OtherCredential,
                 // 409 is a lock that was held too long, for OpenAI's and Anthropic's own clients.
                 501 | 505 => Remedy::OtherTarget,
+                // Trying again goes round the circle again.
+                508 => Remedy::None,
                 408 | 409 | 425 | 429 | 500..=599 => Remedy::Anywhere,
                 _ => Remedy::None,
             },

@@ -73,7 +73,8 @@ impl Tracer {
         let parent = extracted.parent.map(|span| Context::remote(span, extracted.baggage.clone()));
         let server = match &parent {
             Some(parent) => parent.new_child(),
-            None => Context::new_root(),
+            None if extracted.baggage.is_empty() => Context::new_root(),
+            None => Context::new_root().with_baggage(extracted.baggage),
         };
         let decided = extracted.sampled.filter(|_| self.parent == Parent::Honor);
         let server = match decided {

@@ -13,7 +13,7 @@ use rustls::RootCertStore;
 
 pub use payload::{Broken, Payload, Upload};
 
-use crate::connect::{self, ConnectError, Connector};
+use crate::connect::{self, ConnectError, Connector, Served};
 use crate::plan::Upstream;
 
 mod payload;
@@ -47,7 +47,12 @@ impl Client {
         &self,
         request: Request<B>,
     ) -> Result<Response<Incoming>, Failure> {
-        self.0.request(request.map(Into::into)).await.map_err(|error| Failure::of_request(&error))
+        let sent = self.0.request(request.map(Into::into)).await;
+        let response = sent.map_err(|error| Failure::of_request(&error))?;
+        if let Some(served) = response.extensions().get::<Served>() {
+            served.note();
+        }
+        Ok(response)
     }
 }
 
@@ -62,6 +67,7 @@ pub enum FailureKind {
     Tls,
     Reset,
     Closed,
+    Stale,
     Protocol,
     FirstEventTimeout,
     IdleTimeout,
@@ -79,6 +85,7 @@ impl FailureKind {
             FailureKind::Tls => "tls_error",
             FailureKind::Reset => "connection_reset",
             FailureKind::Closed => "connection_closed",
+            FailureKind::Stale => "stale_connection",
             FailureKind::Protocol => "protocol_error",
             FailureKind::FirstEventTimeout => "first_event_timeout",
             FailureKind::IdleTimeout => "idle_timeout",
@@ -113,8 +120,17 @@ impl Failure {
         Failure { kind, message: format!("nothing came for {after:?}") }
     }
 
+    /// What kept a request from being answered. Where it went over a connection that had served
+    /// others before, the other side may have closed it just then, without having seen the request.
     fn of_request(error: &PoolError) -> Self {
-        Self::of(error, error.is_connect())
+        let mut failure = Self::of(error, error.is_connect());
+        let mut extras = http::Extensions::new();
+        error.connect_info().inspect(|connection| connection.get_extras(&mut extras));
+        let was_kept = extras.get::<Served>().is_some_and(Served::has_before);
+        if was_kept && matches!(failure.kind, FailureKind::Reset | FailureKind::Closed) {
+            failure.kind = FailureKind::Stale;
+        }
+        failure
     }
 
     /// What broke an answer that had begun.

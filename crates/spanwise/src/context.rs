@@ -88,6 +88,14 @@ impl Context {
         self
     }
 
+    /// The same context with other baggage, which does not depend on the trace.
+    #[must_use]
+    pub fn with_baggage(mut self, baggage: Baggage) -> Self {
+        let shared = self.shared.as_deref().cloned().unwrap_or_default();
+        self.shared = Some(Arc::new(Shared { baggage, ..shared }));
+        self
+    }
+
     /// The same with another `tracestate`.
     #[must_use]
     pub fn with_trace_state(mut self, trace_state: TraceState) -> Self {

@@ -145,7 +145,10 @@ impl Exchange<Asking> {
             };
             pause = Duration::ZERO;
             match policy.next(situation, &self.state.retry_budget, rand::random(), now) {
-                Step::Replay => (was_replayed, again) = (true, Some(index)),
+                // Nothing was answered, so that this attempt does not count.
+                Step::Replay => {
+                    (n_attempts, was_replayed, again) = (n_attempts - 1, true, Some(index));
+                }
                 Step::Other => {}
                 Step::Again { pause: wait } => {
                     tokio::time::sleep(wait).await;
@@ -180,15 +183,20 @@ impl Exchange<Asking> {
     }
 
     fn report(&mut self, failed: &Failed, now: Instant) {
+        let in_flight = self.holds.in_flight.take();
         let outcome = match failed.trouble {
-            Trouble::Status(status) if [401, 403].contains(&status.as_u16()) => Outcome::Denied,
-            Trouble::Status(status) if [429, 503, 529].contains(&status.as_u16()) => {
-                failed.retry_after.map_or(Outcome::Failed, Outcome::Busy)
+            // Says nothing about the target: connections are closed when nobody uses them.
+            Trouble::StaleConnection => None,
+            Trouble::Status(status) if [401, 403].contains(&status.as_u16()) => {
+                Some(Outcome::Denied)
             }
-            Trouble::Status(status) if status.is_client_error() => Outcome::Succeeded,
-            _ => Outcome::Failed,
+            Trouble::Status(status) if [429, 503, 529].contains(&status.as_u16()) => {
+                Some(failed.retry_after.map_or(Outcome::Failed, Outcome::Busy))
+            }
+            Trouble::Status(status) if status.is_client_error() => Some(Outcome::Succeeded),
+            _ => Some(Outcome::Failed),
         };
-        if let Some(mut in_flight) = self.holds.in_flight.take() {
+        if let (Some(mut in_flight), Some(outcome)) = (in_flight, outcome) {
             in_flight.report(outcome, now);
         }
         if let Some(attempt) = self.record().attempt() {
@@ -216,26 +224,18 @@ impl Exchange<Asking> {
             let response = fault.response(client);
             return self.close(response, failed.fault);
         };
+        if let Some(refusal) = self.in_place_of(answer.status) {
+            return self.close(refusal.response(client), failed.fault);
+        }
         let mut response = Response::new(Body::Whole(None));
         *response.status_mut() = answer.status;
         pass_response_headers(&answer.headers, response.headers_mut());
-        let denied = [401, 403].contains(&answer.status.as_u16());
-        if denied && !matches!(self.credential_of_last(), Some(Credential::Clients)) {
-            // The provider's text may show a part of the key, which is ours and not the client's.
-            let refusal = Refusal::new(
-                ErrorKind::Upstream,
-                "upstream_denied",
-                "the provider refused the gateway's credential",
-            );
-            let response = refusal.with_status(502).response(client);
-            return self.close(response, failed.fault);
-        }
         let body = if answer.dialect == client {
             answer.body
         } else {
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.remove(CONTENT_ENCODING);
             let (status, error) = translate::error(client, answer.status.as_u16(), &answer.body);
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or(answer.status);
             error.body
@@ -244,9 +244,20 @@ impl Exchange<Asking> {
         self.close(response, failed.fault)
     }
 
-    fn credential_of_last(&self) -> Option<&Credential> {
+    /// What the client is told where an answer with this status must not reach it.
+    fn in_place_of(&self, status: StatusCode) -> Option<Refusal> {
         let attempt = self.record.as_ref()?.attempts.last()?;
-        Some(&attempt.upstream.credential)
+        let is_ours = !matches!(attempt.upstream.credential, Credential::Clients);
+        let (fault, message) = match status.as_u16() {
+            // The provider's text may show a part of the key, which is ours and not the client's.
+            401 | 403 if is_ours => {
+                ("upstream_denied", "the provider refused the gateway's credential")
+            }
+            // A client that followed it would show its credential to whoever is there.
+            300..=399 => ("upstream_redirect", "the provider redirects, which is not followed"),
+            _ => return None,
+        };
+        Some(Refusal::new(ErrorKind::Upstream, fault, message).with_status(502))
     }
 
     /// Asks one target. The outer error is about the request, the inner one about the target.
@@ -275,7 +286,13 @@ impl Exchange<Asking> {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => return Ok(Err(Failed::of(failure))),
             Err(_) => {
-                return Ok(Err(Failed::of(Failure::late(FailureKind::FirstEventTimeout, first))));
+                let is_total = Instant::now() >= self.deadline;
+                let kind = if is_total {
+                    FailureKind::TotalTimeout
+                } else {
+                    FailureKind::FirstEventTimeout
+                };
+                return Ok(Err(Failed::of(Failure::late(kind, first))));
             }
         };
         let came = Instant::now();
@@ -413,13 +430,10 @@ impl Exchange<Asking> {
                     SystemTime::now(),
                 );
             }
-            // A key of ours is nobody else's business.
-            Credential::Clients if self.key.is_some() => {}
             Credential::Clients => {
-                for name in ["authorization", "x-api-key", "api-key", "x-goog-api-key"] {
-                    if let Some(value) = self.head.headers.get(name) {
-                        headers.insert(name, value.clone());
-                    }
+                let own = super::provider_credential(&self.head.headers, self.key.is_some());
+                for (name, value) in own {
+                    headers.insert(name, value.clone());
                 }
             }
         }
@@ -503,19 +517,24 @@ impl Exchange<Asking> {
         let keeps =
             recording.take().filter(|_| prepared.reply.is_none() && !prepared.injects_usage);
         let limits = &self.state.plan.config.limits;
+        let timeouts = &target.upstream.timeouts;
+        let is_sse = headers.get(CONTENT_TYPE).is_some_and(|kind| {
+            framing.is_some() && kind.as_bytes().starts_with(b"text/event-stream")
+        });
         let manner = Manner {
             client: self.target.dialect,
             framing,
+            keep_alive: timeouts.keep_alive.filter(|_| is_sse),
             max_event_bytes: limits.max_event_bytes,
             fold: Fold::new(prepared.dialect, framing.is_some(), capture),
             strips_usage: prepared.injects_usage && framing.is_some(),
             translation,
-            idle: target.upstream.timeouts.idle,
+            idle: timeouts.idle,
             deadline: self.deadline,
             recording: keeps.map(|recording| (recording, headers.clone())),
         };
         let mut relay = Relay::new(body, manner, record, std::mem::take(&mut self.holds));
-        if let Err(start) = relay.begin(target.upstream.timeouts.first_event).await {
+        if let Err(start) = relay.begin(timeouts.first_event).await {
             let (record, holds) = relay.give_back();
             (self.record, self.holds) = (Some(record), holds);
             return Err(Failed::of_start(start));
@@ -589,6 +608,7 @@ impl Failed {
             FailureKind::FirstEventTimeout | FailureKind::IdleTimeout => Trouble::AnswerTimeout,
             FailureKind::TotalTimeout => Trouble::TotalTimeout,
             FailureKind::Reset | FailureKind::Closed => Trouble::Reset,
+            FailureKind::Stale => Trouble::StaleConnection,
             FailureKind::Protocol => Trouble::BrokenAnswer,
         };
         let fault = Fault::new(failure.kind.as_str(), failure.message);

@@ -219,7 +219,8 @@ impl Sheet<'_> {
             self.span.set("gen_ai.request.seed", ValueRef::Int(seed));
         }
         self.some_int("gen_ai.request.choice.count", asked.choice_count.filter(|&n| n != 1));
-        self.some_int("gen_ai.embeddings.dimension.count", asked.dimensions);
+        let dimensions = self.record.answer.as_ref().and_then(|answer| answer.dimensions);
+        self.some_int("gen_ai.embeddings.dimension.count", dimensions.or(asked.dimensions));
         for (name, value) in [
             ("gen_ai.request.reasoning.level", &asked.reasoning_effort),
             ("gen_ai.request.previous_response_id", &asked.previous_response_id),
@@ -276,6 +277,9 @@ impl Sheet<'_> {
         if let Some(nano_usd) = self.record.cost() {
             let usd = nano_usd as f64 / 1e9;
             self.span.set("gen_ai.usage.cost", ValueRef::Double(usd));
+            if answer.ended_early {
+                self.span.set("cost.estimated", ValueRef::Bool(true));
+            }
             text(self.span, "spanwise.price_table", self.record.prices.date());
         }
     }

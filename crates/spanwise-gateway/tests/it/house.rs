@@ -2,26 +2,39 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
+use spanwise::config::MakeExporter;
 use spanwise::export::{Batch, Delivered, ExportError, Exporter};
 use spanwise::{Recorder, Settings};
-use spanwise_bench_gateway::mock::MockUpstream;
+use spanwise_bench_gateway::mock::{MockUpstream, Options, Reply, Seen};
 use spanwise_gateway::gateway::{Gateway, Listening, State};
 use spanwise_gateway::keys::Key;
 use spanwise_gateway::plan::{Plan, Secrets};
 use spanwise_model::{Span, SpanId, Value};
+
+/// Longer than anything here takes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a house is built of.
+#[derive(Default)]
+pub struct Parts {
+    /// Keys of its own.
+    pub keys: Option<Vec<Key>>,
+    /// Takes the spans, in place of the house.
+    pub exporter: Option<MakeExporter>,
+}
 
 /// A running gateway in front of a mock.
 pub struct House {
     pub mock: MockUpstream,
     gateway: Option<Gateway>,
     pub url: String,
-    recorder: Arc<Recorder>,
+    pub recorder: Arc<Recorder>,
     spans: Arc<Mutex<Vec<Span>>>,
 }
 
@@ -35,7 +48,7 @@ impl Exporter for Taker {
     }
 }
 
-struct NoSecrets;
+pub struct NoSecrets;
 
 impl Secrets for NoSecrets {
     fn variable(&self, name: &str) -> Option<String> {
@@ -61,11 +74,29 @@ impl House {
 
     /// The same with keys of its own.
     pub fn start(more: &str, keys: Option<Vec<Key>>) -> Self {
-        Self::before(MockUpstream::start().unwrap(), more, keys)
+        Self::build(more, Parts { keys, ..Parts::default() })
     }
 
     /// The same in front of this mock.
     pub fn before(mock: MockUpstream, more: &str, keys: Option<Vec<Key>>) -> Self {
+        Self::furnished(mock, more, Parts { keys, ..Parts::default() })
+    }
+
+    /// The same with a mock that answers so.
+    pub fn answering(
+        more: &str,
+        answer: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let mock = Options { answer: Some(Arc::new(answer)), ..Options::default() };
+        Self::before(MockUpstream::start_with(mock).unwrap(), more, None)
+    }
+
+    /// The same of these parts.
+    pub fn build(more: &str, parts: Parts) -> Self {
+        Self::furnished(MockUpstream::start().unwrap(), more, parts)
+    }
+
+    fn furnished(mock: MockUpstream, more: &str, parts: Parts) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", socket.local_addr().unwrap());
         let mut config: Json = serde_json::json!({
@@ -84,12 +115,10 @@ impl House {
         let plan = Plan::new(serde_json::from_value(config).unwrap(), &NoSecrets).unwrap();
         let spans = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::clone(&spans);
-        let settings = Settings {
-            exporters: vec![Arc::new(move || Box::new(Taker(Arc::clone(&taken))))],
-            ..Settings::default()
-        };
-        let recorder = Recorder::new(settings);
-        let state = State::new(plan, keys, Some(Arc::clone(&recorder)), None).unwrap();
+        let own: MakeExporter = Arc::new(move || Box::new(Taker(Arc::clone(&taken))));
+        let exporters = vec![parts.exporter.unwrap_or(own)];
+        let recorder = Recorder::new(Settings { exporters, ..Settings::default() });
+        let state = State::new(plan, parts.keys, Some(Arc::clone(&recorder)), None).unwrap();
         let listening = vec![Listening { name: "models".to_owned(), socket }];
         let gateway = Some(Gateway::start(state, &listening).unwrap());
         House { mock, gateway, url, recorder, spans }
@@ -117,6 +146,20 @@ impl House {
         Answer::read(request.content_type("application/json").send(body).unwrap())
     }
 
+    /// A connection to the gateway, on which a test writes what it likes.
+    pub fn wire(&self) -> Wire {
+        let stream = TcpStream::connect(self.url.trim_start_matches("http://")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Wire(BufReader::new(stream))
+    }
+
+    /// Sends a request as it stands, and reads until the gateway closes the connection.
+    pub fn raw(&self, request: impl AsRef<[u8]>) -> String {
+        let mut wire = self.wire();
+        wire.send(request);
+        wire.rest()
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, "", &[])
     }
@@ -139,7 +182,7 @@ impl House {
     /// The spans of all exchanges so far, which have to be this many. They are written when the
     /// last byte has gone out, which the client may notice before the gateway does.
     pub fn spans(&self, n: usize) -> Vec<Span> {
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(10);
         loop {
             self.recorder.flush(Duration::from_secs(5));
             let spans = self.spans.lock().unwrap().clone();
@@ -192,9 +235,50 @@ fn agent() -> ureq::Agent {
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
         .max_redirects(0)
-        .timeout_global(Some(Duration::from_secs(30)))
+        .timeout_global(Some(PATIENCE))
         .build()
         .into()
+}
+
+/// A client without manners.
+pub struct Wire(BufReader<TcpStream>);
+
+impl Wire {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.get_mut().write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends a request to a model in the usual way.
+    pub fn post(&mut self, path: &str, body: &str) {
+        let n_bytes = body.len();
+        self.send(format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {n_bytes}\r\n\r\n{body}"
+        ));
+    }
+
+    /// What arrives up to and with this.
+    pub fn until(&mut self, end: &str) -> String {
+        let mut read = Vec::new();
+        let last = *end.as_bytes().last().unwrap();
+        let until = Instant::now() + PATIENCE;
+        while !read.ends_with(end.as_bytes()) {
+            let n = self.0.read_until(last, &mut read).unwrap();
+            let so_far = || String::from_utf8_lossy(&read[..read.len().min(10_000)]);
+            assert!(n > 0 && Instant::now() < until, "{end:?} has not come: {}", so_far());
+        }
+        String::from_utf8_lossy(&read).into_owned()
+    }
+
+    /// What arrives until the gateway ends the connection, in whatever way.
+    pub fn rest(&mut self) -> String {
+        let mut read = Vec::new();
+        match self.0.read_to_end(&mut read) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                panic!("nothing came: {}", String::from_utf8_lossy(&read))
+            }
+            _ => String::from_utf8_lossy(&read).into_owned(),
+        }
+    }
 }
 
 /// An answer that a client got.
@@ -203,6 +287,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: HashMap<String, String>,
     pub body: String,
+    pub bytes: Vec<u8>,
     /// Whether it ended as it should.
     pub is_whole: bool,
 }
@@ -217,7 +302,7 @@ impl Answer {
         let mut bytes = Vec::new();
         let is_whole = body.into_reader().read_to_end(&mut bytes).is_ok();
         let body = String::from_utf8_lossy(&bytes).into_owned();
-        Answer { status: head.status.as_u16(), headers, body, is_whole }
+        Answer { status: head.status.as_u16(), headers, body, bytes, is_whole }
     }
 
     pub fn json(&self) -> Json {
