@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.frameworks import EXAMPLES, Program, check_trees
-from harness.server import Server
+from harness.server import Server, binary
 
 HERE = Path(__file__).parent
 # An example, the packages that it runs with, and the workflows that it traces.
@@ -35,9 +35,22 @@ def test_an_example_is_traced(name: str, server: Server) -> None:
     check_trees(traces, HERE / f"trees/example_{name}.txt")
 
 
+def test_agents_and_services_in_processes_of_their_own_make_one_tree(server: Server) -> None:
+    program = Program(EXAMPLES / "multi_agent.py", "frameworks")
+    said = program.run(OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp_http, SPANWISE_BIN=str(binary()))
+    assert said.startswith("Three nights in sunny Lisbon"), said
+    (listed,) = server.api.traces()
+    trace = server.api.trace(listed["trace_id"])
+    assert trace["complete"]
+    assert trace["diagnostics"] == []
+    # The application and the gateway both tell what a call used; it counts once.
+    assert (trace["input_tokens"], trace["output_tokens"]) == (17 + 32 + 42, 10 + 12 + 12)
+    check_trees([trace], HERE / "trees/example_multi_agent.txt")
+
+
 def test_every_example_is_tested_and_says_how_it_is_run() -> None:
     scripts = {path.stem for path in EXAMPLES.glob("*.py")} - {"offline"}
-    assert scripts == set(EXAMPLES_BY_NAME)
+    assert scripts == {*EXAMPLES_BY_NAME, "multi_agent"}
     for name in scripts:
         assert f"python examples/python/{name}.py\n" in (EXAMPLES / f"{name}.py").read_text()
 
