@@ -356,8 +356,10 @@ async fn unharmed(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let metrics = Arc::clone(&worker.state().metrics);
-    let served = AssertUnwindSafe(dispatch(worker, listener, request)).catch_unwind();
-    served.await.unwrap_or_else(|_| {
+    // In a box of its own: a connection keeps room for its request's future as long as it lives,
+    // and what serving takes is needed only until an answer has begun.
+    let served = Box::pin(dispatch(worker, listener, request));
+    AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(|_| {
         metrics.panicked();
         let message = "the gateway met a fault of its own";
         Refusal::new(ErrorKind::Internal, "panic", message).response(Dialect::Chat)
