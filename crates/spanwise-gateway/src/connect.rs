@@ -295,3 +295,18 @@ impl Write for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_forbidden_address_is_followed_only_by_who_is_free() {
+        for (is_confined, is_found) in [(true, false), (false, true)] {
+            let mut resolver = Resolver { names: GaiResolver::new(), is_confined };
+            // The system takes an address for a name, too.
+            let found = resolver.call("169.254.169.254".parse().unwrap()).await;
+            assert_eq!(found.is_ok(), is_found);
+        }
+    }
+}

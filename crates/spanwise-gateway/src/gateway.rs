@@ -373,16 +373,16 @@ async fn dispatch(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let state = worker.state();
+    let target = Target::of_path(head.uri.path());
+    if let Err(refusal) = check_head(&head) {
+        return refusal.response(target.map_or(Dialect::Chat, |target| target.dialect));
+    }
     if let Some(routes) = state.plan.agent_routes(listener) {
         // Boxed, so that requests to models need no room for what those to agents hold.
         return Box::pin(agent::serve(worker, Arc::clone(&state), routes, head, body)).await;
     }
     if head.uri.path() == "/healthz" {
         return json(StatusCode::OK, r#"{"status":"ok"}"#);
-    }
-    let target = Target::of_path(head.uri.path());
-    if let Err(refusal) = check_head(&head) {
-        return refusal.response(target.map_or(Dialect::Chat, |target| target.dialect));
     }
     match (&head.method, target) {
         (&Method::POST, Some(target)) => exchange::serve(worker, target, head, body).await,

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
@@ -23,6 +22,10 @@ use crate::reply::BrokenOff;
 use crate::translate::{self, ErrorKind, error_body};
 use crate::upstream::{Failure, FailureKind};
 
+pub use source::Source;
+
+mod source;
+
 /// Bytes of a whole answer that are kept for reading.
 const MAX_READ: usize = 32 << 20;
 /// How long the beginning of a stream is held back while it might still turn out to be an error.
@@ -37,51 +40,6 @@ pub struct Holds {
     pub reservation: Option<Reservation>,
     /// Its place in the gateway.
     pub admitted: Option<Admitted>,
-}
-
-/// An answer as it arrives, and the times within which it has to go on.
-#[derive(Debug)]
-pub struct Source {
-    body: Incoming,
-    idle: Duration,
-    deadline: Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Source {
-    /// An answer whose head has come. It may be silent for `idle`.
-    pub fn new(body: Incoming, idle: Duration, deadline: Instant) -> Self {
-        let latest = (Instant::now() + idle).min(deadline);
-        Source { body, idle, deadline, timer: Box::pin(tokio::time::sleep_until(latest.into())) }
-    }
-
-    /// Whether there is nothing more to come.
-    pub fn is_over(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    /// The next piece.
-    pub fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Failure>>> {
-        match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let next = (Instant::now() + self.idle).min(self.deadline);
-                self.timer.as_mut().reset(next.into());
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Failure::of_body(&error)))),
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => {
-                ready!(self.timer.as_mut().poll(context));
-                let is_total = Instant::now() >= self.deadline;
-                let kind =
-                    if is_total { FailureKind::TotalTimeout } else { FailureKind::IdleTimeout };
-                Poll::Ready(Some(Err(Failure::late(kind, self.idle))))
-            }
-        }
-    }
 }
 
 /// How an answer is read, and what is done to it.

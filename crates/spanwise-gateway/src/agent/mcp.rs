@@ -15,8 +15,8 @@ use crate::fold::Room;
 use crate::json::{self, Kind, Value};
 use crate::record::{AgentCall, Fault};
 
-/// Methods that no other protocol has.
-const METHODS: [&str; 25] = [
+/// The protocol's methods.
+const METHODS: [&str; 29] = [
     "completion/complete",
     "elicitation/create",
     "initialize",
@@ -42,16 +42,24 @@ const METHODS: [&str; 25] = [
     "roots/list",
     "server/discover",
     "subscriptions/listen",
+    "tasks/get",
+    "tasks/result",
+    "tools/call",
+    "tools/list",
 ];
 
 /// Whether a request is of this protocol: its method says so, or its client does.
 pub fn is_spoken(method: &str, params: Option<Value<'_>>, headers: &HeaderMap) -> bool {
-    METHODS.contains(&method)
-        || method.starts_with("tools/")
-        || is_declared(headers)
-        // Both protocols know tasks; only here their ids are called so.
-        || (method.starts_with("tasks/") && params.is_some_and(|p| p.get("taskId").is_some())
-            && !method.contains("ushNotification"))
+    let has = |name| params.is_some_and(|params| params.get(name).is_some());
+    is_declared(headers)
+        || match method {
+            // Others call methods so too.
+            "ping" => false,
+            "initialize" => has("protocolVersion"),
+            // A2A's tasks are found by their `id`.
+            "tasks/get" | "tasks/list" | "tasks/cancel" | "tasks/result" => has("taskId"),
+            _ => METHODS.contains(&method),
+        }
 }
 
 /// Whether the headers are those of a client of this protocol.
@@ -79,7 +87,7 @@ pub fn describe(request: &Request<'_>, headers: &HeaderMap, call: &mut AgentCall
             name
         }
         // Anybody can make methods up; as names of spans only known ones are of use.
-        _ if METHODS.contains(&method) || method.starts_with("tools/") => method.to_owned(),
+        _ if METHODS.contains(&method) => method.to_owned(),
         _ => "mcp".to_owned(),
     };
     if let Some(id) = request.id {

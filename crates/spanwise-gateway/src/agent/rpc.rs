@@ -49,20 +49,15 @@ pub enum Outcome<'a> {
     },
 }
 
-/// The answers in a text, each with the id of its request. What a peer asks in the same stream is
-/// left out.
-pub fn outcomes(text: &str) -> impl Iterator<Item = (Option<&str>, Outcome<'_>)> {
-    each(text).filter_map(|value| {
-        let id = value.get("id").map(|id| id.literal);
-        let outcome = match (value.get("error"), value.get("result")) {
-            (Some(error), _) if !error.is_null() => Outcome::Error {
-                code: error.get("code").and_then(|code| code.as_i64())?,
-                message: error.get("message").and_then(|m| m.as_text()).unwrap_or_default(),
-            },
-            (_, Some(result)) => Outcome::Result(result),
-            _ => return None,
-        };
-        Some((id, outcome))
+/// The answers in a text. What a peer asks in the same stream is left out.
+pub fn outcomes(text: &str) -> impl Iterator<Item = Outcome<'_>> {
+    each(text).filter_map(|value| match (value.get("error"), value.get("result")) {
+        (Some(error), _) if !error.is_null() => Some(Outcome::Error {
+            code: error.get("code").and_then(|code| code.as_i64())?,
+            message: error.get("message").and_then(|m| m.as_text()).unwrap_or_default(),
+        }),
+        (_, Some(result)) => Some(Outcome::Result(result)),
+        _ => None,
     })
 }
 

@@ -218,10 +218,8 @@ impl Talk {
         if !matches!(self.protocol, Protocol::Rpc | Protocol::A2a(_) | Protocol::Mcp) {
             return;
         }
-        for (id, outcome) in rpc::outcomes(text) {
-            let is_ours = self.id.is_none() || id == self.id.as_deref() || id == Some("null");
+        for outcome in rpc::outcomes(text) {
             match outcome {
-                _ if !is_ours => {}
                 Outcome::Error { code, message } => self.hear_error(code, &message),
                 Outcome::Result(result) => match self.protocol {
                     Protocol::A2a(operation) => self.hear_a2a(operation, result),

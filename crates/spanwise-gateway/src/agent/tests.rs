@@ -13,20 +13,6 @@ fn paths_that_lead_upwards_are_seen_in_every_spelling() {
 }
 
 #[test]
-fn an_agents_path_goes_on_below_its_own() {
-    for (base, below, expected) in [
-        ("", "", "/"),
-        ("", "?q", "/?q"),
-        ("", "/a?q", "/a?q"),
-        ("/rpc", "", "/rpc"),
-        ("/rpc", "?q", "/rpc?q"),
-        ("/rpc", "/", "/rpc/"),
-    ] {
-        assert_eq!(joined_path(base, below), expected);
-    }
-}
-
-#[test]
 fn what_is_json_can_be_read() {
     let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()

@@ -460,13 +460,16 @@ fn an_agent_that_is_to_know_nothing_of_the_trace_is_told_nothing() {
     let agents = r#"{"agents":[{"id":"billing","url":"MOCK","propagate":"none"}]}"#;
     let house = house_with(says("{}"), agents, None);
     let body = format!(
-        r#"{{"jsonrpc":"2.0","id":3,"method":"ping","params":{{"_meta":{{"traceparent":"{CALLER}"}}}}}}"#
+        r#"{{"jsonrpc":"2.0","id":3,"method":"tools/list","params":{{"_meta":{{"traceparent":"{CALLER}"}}}}}}"#
     );
     house.send("POST", "/billing", &body, &[JSON, ("traceparent", CALLER), ("b3", "0")]);
     let seen = &house.mock.seen()[0];
     assert_eq!(seen.header("traceparent"), None);
     assert_eq!(seen.header("b3"), None);
-    assert_eq!(&*seen.body, br#"{"jsonrpc":"2.0","id":3,"method":"ping","params":{"_meta":{}}}"#);
+    assert_eq!(
+        &*seen.body,
+        br#"{"jsonrpc":"2.0","id":3,"method":"tools/list","params":{"_meta":{}}}"#
+    );
 }
 
 #[test]
@@ -477,7 +480,8 @@ fn fault_01_a_context_that_breaks_the_rules_starts_a_new_trace() {
         let headers = [("traceparent", wrong), ("tracestate", "a=1")];
         assert_eq!(house.send("GET", "/billing", "", &headers).status, 200);
     }
-    let body = r#"{"jsonrpc":"2.0","id":3,"method":"ping","params":{"_meta":{"traceparent":7}}}"#;
+    let body =
+        r#"{"jsonrpc":"2.0","id":3,"method":"tools/list","params":{"_meta":{"traceparent":7}}}"#;
     assert_eq!(house.send("POST", "/billing", body, &[JSON]).status, 200);
     for seen in house.mock.seen() {
         assert_eq!(seen.header("traceparent").unwrap().len(), 55);
@@ -500,6 +504,62 @@ fn fault_19_failures_to_connect_are_told_apart_and_tried_again() {
         assert!(tree.contains(&told), "{tree}");
         assert!(tree.contains(&format!("  invoke_agent billing error.type={kind}\n")), "{tree}");
     }
+}
+
+#[test]
+fn fault_19_who_cannot_be_trusted_is_asked_once() {
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", plain.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = plain.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    let agents = format!(r#"{{"agents":[{{"id":"billing","url":"{url}"}}]}}"#);
+    let house = house_with(|_| None, &agents, None);
+    assert_eq!(house.get("/billing").status, 502);
+    let tree = house.tree(3, &["error.type"]);
+    assert!(tree.contains("    GET error.type=tls_error\n"), "{tree}");
+}
+
+#[test]
+fn fault_20_an_agent_that_falls_silent_is_cut_off() {
+    let more = r#"{"timeouts":{"idle":"300ms"}}"#;
+    let house = house_with(streams(&["1", "2", "3"]), more, None);
+    let answer = house.send("GET", "/billing", "", &[("x-mock", "pace=60000")]);
+    assert_eq!((answer.events(), answer.is_whole), (vec!["1".to_owned()], false));
+    let tree = house.tree(3, &["error.type"]);
+    assert!(tree.contains("invoke_agent billing error.type=idle_timeout\n"), "{tree}");
+}
+
+#[test]
+fn fault_26_a_name_that_no_agent_can_have_is_none() {
+    let house = house(says("{}"));
+    let mut client = TcpStream::connect(house.url.trim_start_matches("http://")).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nspanwise-agent: \xff\"<\r\n\r\n").unwrap();
+    assert!(read_head(&mut client).starts_with("HTTP/1.1 404"));
+    assert_eq!(house.mock.n_requests(), 0);
+}
+
+#[test]
+fn json_that_is_too_large_to_be_understood_passes() {
+    let house = house(says("{}"));
+    let text = "x".repeat(9 << 20);
+    let body =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"x":"{text}"}}}}"#);
+    assert_eq!(house.send("POST", "/billing", &body, &[JSON]).status, 200);
+    assert!(house.mock.seen()[0].body == body.as_bytes());
+    assert!(house.tree(3, &[]).contains("  invoke_agent billing\n"));
+}
+
+#[test]
+fn openinferences_names_are_there_where_they_are_wanted() {
+    let more = r#"{"tracing":{"profile":"both","content":{"capture":true}}}"#;
+    let house = house_with(says(r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#), more, None);
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"w","arguments":{"a":1}}}"#;
+    house.send("POST", "/billing", body, &[JSON]);
+    let tree = house.tree(3, &["openinference.span.kind", "tool.name", "input.value"]);
+    let told = r#"tools/call w openinference.span.kind=TOOL tool.name=w input.value={"a":1}"#;
+    assert!(tree.contains(told), "{tree}");
 }
 
 #[test]

@@ -68,6 +68,27 @@ fn what_is_not_as_it_should_be_is_left_alone() {
 }
 
 #[test]
+fn a_method_that_others_have_too_is_taken_for_ours_only_with_a_sign() {
+    let none = HeaderMap::new();
+    let spoken = |method: &str, params: &str, headers: &HeaderMap| {
+        is_spoken(method, Value::first(params), headers)
+    };
+    assert!(spoken("tools/call", "{}", &none));
+    assert!(spoken("initialize", r#"{"protocolVersion":"2025-11-25"}"#, &none));
+    assert!(spoken("tasks/get", r#"{"taskId":"t"}"#, &none));
+    for (method, params) in [
+        ("initialize", r#"{"rootUri":"file:///"}"#),
+        ("ping", "{}"),
+        ("tasks/get", r#"{"id":"t"}"#),
+        ("tasks/pushNotificationConfig/get", r#"{"taskId":"t"}"#),
+        ("message/send", "{}"),
+    ] {
+        assert!(!spoken(method, params, &none), "{method}");
+        assert!(spoken(method, params, &headers(&[("mcp-session-id", "s")])), "{method}");
+    }
+}
+
+#[test]
 fn the_callers_context_is_read() {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{
         "traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=1"}}}"#;
