@@ -1,6 +1,6 @@
 # Thin on purpose: every target is one script. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run demo python test check test-exporters test-otel-suites bench-rust bench-python crash bench bench-full bench-ui bench-gateway
+.PHONY: help run demo python test check test-exporters test-otel-suites bench-rust bench-python bench-rag crash bench bench-full bench-ui bench-gateway
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -31,6 +31,9 @@ bench-rust: ## spans and the tracing layer in Rust beside their peers
 
 bench-python: ## spans and decorators in Python beside their peers
 	@scripts/bench-python $(ARGS)
+
+bench-rag: ## what RAG control costs a request, in Rust and through Python
+	@scripts/bench-rag
 
 crash: ## kill -9 the server 200 times under load and audit what it acknowledged
 	@scripts/crash $(ARGS)

@@ -1,0 +1,47 @@
+"""RAG control with real parts, and what a person then sees of its traces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.frameworks import Program, check_trees
+from harness.server import Server
+
+HERE = Path(__file__).parent
+
+
+def test_questions_are_answered_from_documents_and_every_step_is_seen(server: Server) -> None:
+    program = Program(HERE / "apps/rag_app.py", packages="rag")
+    ran = json.loads(program.run(server.otlp_http, HF_HUB_OFFLINE="1"))
+    assert ran["run"]["documents"][0] == "holidays"
+    assert "payroll" in ran["run"]["documents"]
+    for name in ("stream", "asynchronous"):
+        assert ran[name]["documents"][0] == "holidays"
+        assert not {"payroll", "draft", "rotas"} & set(ran[name]["documents"])
+    stages = [ran[name].get("stage") for name in ("nothing", "rejected", "failed", "unknown")]
+    assert stages == [None, "enforcement", "llm.generate", "org_lookup"]
+    assert "503" in ran["failed"]["error"]
+
+    traces = {name: server.api.trace(one["trace_id"]) for name, one in ran.items()}
+    for name, trace in traces.items():
+        assert trace["complete"], name
+        assert trace["diagnostics"] == [], name
+        assert (trace["status"] == "error") is ("error" in ran[name]), name
+        if "error" not in ran[name]:
+            assert trace["total_tokens"] == ran[name]["tokens"], name
+    retrieval = next(span for span in traces["run"]["spans"] if span["name"].endswith("retrieval"))
+    documents = retrieval["llm"]["documents"]
+    assert [document["id"] for document in documents] == ran["run"]["documents"]
+    assert documents[0]["content"] == "Every employee has 28 days of paid holiday a year."
+    check_trees(traces.values(), HERE / "trees/rag.txt")
+
+
+def test_stores_find_what_a_filter_allows() -> None:
+    found = json.loads(Program(HERE / "apps/rag_stores_app.py", packages="rag").run())
+    assert found["local"] == found["qdrant"] > 100
+    if found["pgvector"] is None:
+        pytest.skip("pgserver has no wheels for this Python: pgvector not checked")
+    assert found["pgvector"] == found["local"]
