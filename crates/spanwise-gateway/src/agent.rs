@@ -226,6 +226,11 @@ impl Exchange<Errand> {
     ) -> Result<Response<Body>, Refusal> {
         let came = Instant::now();
         let (head, body) = response.into_parts();
+        if head.status.is_informational() {
+            let message = "the agent wants another protocol, which nobody asked for";
+            let refusal = Refusal::new(ErrorKind::Upstream, "protocol_error", message);
+            return Err(refusal.with_status(502));
+        }
         let talk = self.target.talk.as_ref();
         let reads = self.reads(&head.headers).filter(|_| talk.is_some_and(|t| t.is_understood()));
         let is_card = talk.is_some_and(|talk| talk.asks_for_card()) && head.status.is_success();

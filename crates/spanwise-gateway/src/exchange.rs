@@ -156,11 +156,12 @@ pub struct Asked {
 /// Serves a request to a model.
 pub async fn serve(
     worker: Arc<Worker>,
+    state: Arc<State>,
     target: Target,
     head: Parts,
     body: Incoming,
 ) -> Response<Body> {
-    let (state, route) = (worker.state(), target.route.into());
+    let route = target.route.into();
     let mut exchange = Exchange::enter(worker, state, target, route, head);
     match exchange.run(body).await {
         Ok(response) => response,

@@ -385,7 +385,7 @@ async fn dispatch(
         return json(StatusCode::OK, r#"{"status":"ok"}"#);
     }
     match (&head.method, target) {
-        (&Method::POST, Some(target)) => exchange::serve(worker, target, head, body).await,
+        (&Method::POST, Some(target)) => exchange::serve(worker, state, target, head, body).await,
         (&Method::GET, None) if head.uri.path() == "/v1/models" => {
             exchange::models(&state, &head.headers)
         }

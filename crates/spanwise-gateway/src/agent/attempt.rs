@@ -13,7 +13,7 @@ use crate::exchange::{self, Exchange};
 use crate::plan::Upstream;
 use crate::record::Fault;
 use crate::reply::{Body, Refusal, connection_options};
-use crate::retry::{Failure as Trouble, Situation, Step};
+use crate::retry::{Failure as Trouble, GaveUp, Situation, Step};
 use crate::translate::ErrorKind;
 use crate::upstream::{Broken, Client, Failure, FailureKind, Payload};
 
@@ -56,8 +56,7 @@ impl Exchange<Errand> {
             .client(&agent)
             .map_err(|error| Refusal::new(ErrorKind::Internal, "no_client", error.to_string()))?;
         self.state.retry_budget.deposit(Instant::now());
-        let mut pause = Duration::ZERO;
-        let mut n_attempts = 0;
+        let (mut pause, mut n_attempts, mut was_replayed) = (Duration::ZERO, 0, false);
         loop {
             n_attempts += 1;
             let failure = match self.attempt(&client, &agent, body, pause).await? {
@@ -68,40 +67,47 @@ impl Exchange<Errand> {
                 attempt.ended = Some(Instant::now());
                 attempt.fault = Some(Fault::new(failure.kind.as_str(), failure.message.clone()));
             }
-            match self.after(&failure, n_attempts, body) {
-                Some(wait) => {
-                    tokio::time::sleep(wait).await;
-                    pause = wait;
+            pause = match self.after(&failure, n_attempts, was_replayed, body) {
+                Step::Again { pause } => pause,
+                Step::Replay => {
+                    (n_attempts, was_replayed) = (n_attempts - 1, true);
+                    Duration::ZERO
                 }
-                None => return Err(self.give_up(&failure, body)),
-            }
+                _ => return Err(self.give_up(&failure, body)),
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
-    /// How long to wait before the next attempt, if there is to be one: only if nothing was sent,
-    /// as nobody knows what a request does twice.
-    fn after(&self, failure: &Failure, n_attempts: u32, body: &Sending) -> Option<Duration> {
+    /// Whether there is to be another attempt: if nothing was sent, or if a connection was closed
+    /// just when it was used again and the request does twice what it does once.
+    fn after(
+        &self,
+        failure: &Failure,
+        n_attempts: u32,
+        was_replayed: bool,
+        body: &Sending,
+    ) -> Step {
         let trouble = match failure.kind {
             FailureKind::ConnectTimeout => Trouble::ConnectTimeout,
             FailureKind::Dns | FailureKind::ConnectRefused | FailureKind::ConnectFailed => {
                 Trouble::Connect
             }
-            _ => return None,
+            FailureKind::Stale if self.head.method.is_idempotent() && !was_replayed => {
+                Trouble::StaleConnection
+            }
+            _ => return Step::GiveUp(GaveUp::Final),
         };
         let situation = Situation {
             failure: trouble,
             n_attempts,
-            was_replayed: false,
+            was_replayed,
             content_sent: matches!(body, Sending::Upload(upload) if upload.moved().is_some()),
             retry_after: None,
             has_other: false,
             deadline: Some(self.deadline),
         };
-        let (policy, now) = (self.state.retry, Instant::now());
-        match policy.next(situation, &self.state.retry_budget, rand::random(), now) {
-            Step::Again { pause } => Some(pause),
-            _ => None,
-        }
+        self.state.retry.next(situation, &self.state.retry_budget, rand::random(), Instant::now())
     }
 
     /// Tells the client why the agent does not answer.

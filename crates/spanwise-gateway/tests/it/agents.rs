@@ -575,13 +575,15 @@ fn fault_19_what_may_have_been_sent_is_never_sent_again() {
 }
 
 #[test]
-fn fault_19_a_kept_connection_that_was_closed_is_replaced() {
-    let house = house(says("{}"));
-    for _ in 0..2 {
-        let answer = house.send("GET", "/billing", "", &[("x-mock", "eof")]);
-        assert_eq!(answer.status, 200);
+fn fault_19_on_a_kept_connection_that_was_closed_only_what_may_be_repeated_is() {
+    for (method, status, n_spans) in [("GET", 200, 7), ("POST", 502, 6)] {
+        let house = house(|_| None);
+        let stale = ("x-mock", "stale");
+        assert_eq!(house.send("GET", "/billing", "", &[stale]).status, 200);
+        assert_eq!(house.send(method, "/billing", "", &[]).status, status, "{method}");
+        let tree = house.tree(n_spans, &["error.type"]);
+        assert!(tree.contains(&format!("    {method} error.type=stale_connection\n")), "{tree}");
     }
-    assert_eq!(house.mock.n_connections(), 2);
 }
 
 #[test]
