@@ -107,6 +107,11 @@ impl Balancer {
         Balancer { strategy, members }
     }
 
+    /// How it chooses.
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
     /// The targets, in the order given.
     pub fn members(&self) -> &[Member] {
         &self.members

@@ -29,6 +29,7 @@ use crate::scan::{self, RequestFacts};
 use crate::translate::ErrorKind;
 
 mod attempt;
+pub mod kept;
 
 /// What a path asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -310,6 +311,7 @@ impl Exchange<Target> {
         let body = self.receive(body).await?;
         let asked = self.understand(body)?;
         let route = self.route(&asked)?;
+        let route = self.stay(route, &asked)?;
         self.reserve_tokens(&asked)?;
         let (key, directives) = self.question(&route, &asked);
         if let Some(key) = key {

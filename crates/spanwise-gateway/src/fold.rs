@@ -145,6 +145,11 @@ impl Fold {
         self.draft.has_content
     }
 
+    /// The provider's id of the answer, as soon as it is known.
+    pub fn response_id(&self) -> Option<&str> {
+        self.draft.id.as_deref()
+    }
+
     /// Takes in a frame of a stream.
     pub fn frame(&mut self, frame: &Frame) -> Seen {
         match frame.kind {

@@ -28,7 +28,9 @@ use tokio::sync::watch;
 use crate::admission::Admission;
 use crate::agent;
 use crate::cache::Cache;
+use crate::created::Created;
 use crate::dialect::Dialect;
+use crate::exchange::kept::{self, Kept};
 use crate::exchange::{self, Target};
 use crate::keys::{Key, Keys};
 use crate::limits::Limits;
@@ -61,6 +63,8 @@ pub struct State {
     pub tracer: Arc<Tracer>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Who made which response.
+    pub created: Arc<Created>,
     /// What tokens cost.
     pub prices: Arc<PriceTable>,
     /// Keys of our own, if clients need any.
@@ -118,6 +122,7 @@ impl State {
         Ok(State {
             tracer,
             metrics,
+            created: before.map(|before| Arc::clone(&before.created)).unwrap_or_default(),
             prices: prices.unwrap_or_else(|| Arc::new(PriceTable::bundled())),
             keys,
             limits,
@@ -383,6 +388,11 @@ async fn dispatch(
     }
     if head.uri.path() == "/healthz" {
         return json(StatusCode::OK, r#"{"status":"ok"}"#);
+    }
+    if let Some(kept) = Kept::of_path(head.uri.path())
+        && let Some(operation) = kept.operation(&head.method)
+    {
+        return Box::pin(kept::serve(worker, kept, operation, head)).await;
     }
     match (&head.method, target) {
         (&Method::POST, Some(target)) => exchange::serve(worker, state, target, head, body).await,

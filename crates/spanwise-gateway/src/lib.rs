@@ -11,6 +11,7 @@ pub mod balance;
 pub mod cache;
 pub mod config;
 pub mod connect;
+pub mod created;
 pub mod dialect;
 pub mod exchange;
 pub mod fold;

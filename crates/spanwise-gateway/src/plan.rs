@@ -326,6 +326,21 @@ impl Plan {
         names
     }
 
+    /// Where responses are kept: the upstream of this id, or without one the only account that
+    /// can have them. No model goes with it.
+    pub fn keeper(&self, id: Option<&str>) -> Option<Target> {
+        let keeps = |upstream: &Arc<Upstream>| upstream.dialects.contains(&Dialect::Responses);
+        let mut keepers = self.upstreams().into_iter().filter(keeps);
+        let upstream = if let Some(id) = id {
+            keepers.find(|upstream| upstream.id == id)?
+        } else {
+            let first = keepers.next()?;
+            let is_only = keepers.all(|other| other.shares_account(&first));
+            Some(first).filter(|_| is_only)?
+        };
+        self.single(&upstream.id, &upstream, "").targets.pop()
+    }
+
     /// What upstreams call the models that the configuration names.
     pub fn upstream_models(&self) -> impl Iterator<Item = &str> {
         self.by_name.values().flat_map(|route| &route.targets).map(|target| target.model.as_str())
@@ -463,6 +478,12 @@ impl Route {
             |target: &Target| Member { target: Arc::clone(&target.state), weight: target.weight };
         let balancer = Balancer::new(strategy, targets.iter().map(member).collect());
         Route { name: name.to_owned(), targets, balancer, is_cached }
+    }
+
+    /// The same with some of its targets.
+    #[must_use]
+    pub fn only(&self, targets: Vec<Target>) -> Self {
+        Route::new(&self.name, self.balancer.strategy(), targets, self.is_cached)
     }
 }
 
@@ -727,6 +748,13 @@ impl Upstream {
     pub fn port(&self) -> u16 {
         let usual = if self.scheme == UriScheme::HTTPS { 443 } else { 80 };
         self.authority.port_u16().unwrap_or(usual)
+    }
+
+    /// Whether what one has, the other has too: it is asked at the same place with the same
+    /// credential.
+    pub fn shares_account(&self, other: &Upstream) -> bool {
+        (&self.scheme, &self.authority, &self.base_path, &self.credential)
+            == (&other.scheme, &other.authority, &other.base_path, &other.credential)
     }
 
     /// Whether it is the same place, asked by the same credential in the same manner. Its login is

@@ -114,6 +114,8 @@ pub struct Call {
     pub parameters: Parameters<'static>,
     /// What the request said, where content is recorded.
     pub content: RequestContent,
+    /// Whether it is about an answer that was made before: its tokens were counted then.
+    pub is_about_another: bool,
     /// Whether the answer came out of the cache.
     pub is_cached: bool,
     /// Which dialect was translated into which.

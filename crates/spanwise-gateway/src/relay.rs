@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
+use spanwise_model::genai::Usage;
 use tokio::time::Sleep;
 
 use crate::admission::Admitted;
 use crate::balance::{InFlight, Outcome};
 use crate::cache;
+use crate::created::Note;
 use crate::dialect::Dialect;
 use crate::fold::{self, Fold, Seen};
 use crate::frames::{Frame, Frames, Framing, Trouble};
+use crate::json::Value;
 use crate::limits::Reservation;
 use crate::record::{Fault, Record};
 use crate::reply::BrokenOff;
@@ -64,6 +67,8 @@ pub struct Manner {
     pub deadline: Instant,
     /// Keeps it for the next who asks.
     pub recording: Option<(cache::Recording, http::HeaderMap)>,
+    /// Notes who made the answer, if it is one that can be asked for again by its id.
+    pub note: Option<Note>,
 }
 
 /// An answer on its way.
@@ -80,6 +85,7 @@ pub struct Relay {
     record: Box<Record>,
     holds: Holds,
     recording: Option<(cache::Recording, http::HeaderMap)>,
+    note: Option<Note>,
     deadline: Instant,
     heartbeat: Option<Heartbeat>,
     /// Whether content has come, or an end without any.
@@ -146,6 +152,7 @@ impl Relay {
             record,
             holds,
             recording: manner.recording,
+            note: manner.note,
             deadline: manner.deadline,
             heartbeat: manner.keep_alive.map(Heartbeat::new),
             has_begun: false,
@@ -314,6 +321,12 @@ impl Relay {
         if is_event && self.record.firsts.event.is_none() {
             self.record.firsts.event = Some(now);
         }
+        if self.note.is_some()
+            && let Some(id) = fold.response_id()
+            && let Some(note) = self.note.take()
+        {
+            note.take(id);
+        }
         let is_usage = matches!(seen, Seen::Usage);
         match seen {
             Seen::Content if self.record.firsts.content.is_none() => {
@@ -350,6 +363,7 @@ impl Relay {
         }
         self.is_over = true;
         let now = Instant::now();
+        self.note_whole();
         let passes = !self.strips_usage && self.translation.is_none();
         if let Reading::Frames(frames) = &mut self.reading
             && let Some(frame) = frames.finish()
@@ -374,6 +388,20 @@ impl Relay {
             attempt.ended = Some(now);
         }
         self.ready.retain(|bytes| !bytes.is_empty());
+    }
+
+    /// Notes who made an answer in one piece, before the client has the last of it and can ask.
+    fn note_whole(&mut self) {
+        let Reading::Whole { pieces, n_bytes } = &self.reading else { return };
+        if self.note.is_none() || *n_bytes > MAX_READ {
+            return;
+        }
+        let whole = joined(pieces);
+        let object = simdutf8::basic::from_utf8(&whole).ok().and_then(Value::object);
+        let id = object.and_then(|object| object.get("id")).and_then(|id| id.as_text());
+        if let (Some(id), Some(note)) = (id, self.note.take()) {
+            note.take(&id);
+        }
     }
 
     /// The upstream failed on the way.
@@ -425,7 +453,10 @@ impl Relay {
             (false, true) => fold::Ending::Closed,
             (false, false) => fold::Ending::Broken,
         };
-        let answer = fold.finish(ending);
+        let mut answer = fold.finish(ending);
+        if self.record.call.as_ref().is_some_and(|call| call.is_about_another) {
+            answer.usage = Usage::default();
+        }
         if has_gone {
             let message = "the client went away before the answer was complete";
             self.record.blame(&Fault::new("client_disconnect", message));

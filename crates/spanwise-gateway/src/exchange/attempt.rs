@@ -34,18 +34,19 @@ const MAX_TRANSLATED: usize = 64 << 20;
 const PREFIX: usize = 4096;
 
 /// A request as one upstream gets it.
-struct Prepared {
-    dialect: Dialect,
-    path: String,
-    body: Bytes,
+pub(super) struct Prepared {
+    pub dialect: Dialect,
+    pub method: Method,
+    pub path: String,
+    pub body: Bytes,
     /// Whether we asked for the usage at the end of the stream, and not the client.
-    injects_usage: bool,
+    pub injects_usage: bool,
     /// What comes back has to be translated.
-    reply: Option<Reply>,
+    pub reply: Option<Reply>,
 }
 
 /// Why an attempt came to nothing.
-struct Failed {
+pub(super) struct Failed {
     trouble: Trouble,
     fault: Fault,
     retry_after: Option<Duration>,
@@ -182,7 +183,7 @@ impl Exchange<Asking> {
         Ok((picked.index, Some(picked.in_flight)))
     }
 
-    fn report(&mut self, failed: &Failed, now: Instant) {
+    pub(super) fn report(&mut self, failed: &Failed, now: Instant) {
         let in_flight = self.holds.in_flight.take();
         let outcome = match failed.trouble {
             // Says nothing about the target: connections are closed when nobody uses them.
@@ -206,7 +207,7 @@ impl Exchange<Asking> {
     }
 
     /// Tells the client what the last upstream said, or that there was none.
-    fn give_up(&mut self, failed: Failed, asked: &Asked) -> Response<Body> {
+    pub(super) fn give_up(&mut self, failed: Failed, asked: &Asked) -> Response<Body> {
         let client = self.target.dialect;
         let Some(answer) = failed.answer else {
             let (kind, status) = match failed.trouble {
@@ -269,6 +270,18 @@ impl Exchange<Asking> {
         recording: &mut Option<cache::Recording>,
     ) -> Result<Result<Response<Body>, Failed>, Refusal> {
         let prepared = self.prepare(target, asked)?;
+        self.send(target, asked, prepared, pause, recording).await
+    }
+
+    /// Sends what was prepared for a target, and begins to pass on its answer.
+    pub(super) async fn send(
+        &mut self,
+        target: &Target,
+        asked: &Asked,
+        prepared: Prepared,
+        pause: Duration,
+        recording: &mut Option<cache::Recording>,
+    ) -> Result<Result<Response<Body>, Failed>, Refusal> {
         let upstream = &target.upstream;
         let client = self
             .worker
@@ -326,7 +339,14 @@ impl Exchange<Asking> {
                 path.push_str("/count_tokens");
             }
             let body = scan::rewrite(&asked.body, &asked.facts, &edits);
-            return Ok(Prepared { dialect: client, path, body, injects_usage, reply: None });
+            return Ok(Prepared {
+                dialect: client,
+                method: Method::POST,
+                path,
+                body,
+                injects_usage,
+                reply: None,
+            });
         }
         self.translated(target, asked)
     }
@@ -361,6 +381,7 @@ impl Exchange<Asking> {
             }
             return Ok(Prepared {
                 dialect,
+                method: Method::POST,
                 path: upstream.path(dialect, &target.model, translated.stream),
                 body: translated.body,
                 injects_usage: false,
@@ -395,7 +416,9 @@ impl Exchange<Asking> {
             .map_err(|error| internal(&error))?;
         let mut headers = HeaderMap::with_capacity(16);
         pass_request_headers(&self.head.headers, &mut headers);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if !prepared.body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         // Compressed answers could not be read on their way.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if prepared.dialect == Dialect::Messages && !headers.contains_key("anthropic-version") {
@@ -404,10 +427,11 @@ impl Exchange<Asking> {
         for (name, value) in &upstream.headers {
             headers.insert(name, value.clone());
         }
-        self.set_out(upstream, &target.model, Method::POST, pause, &mut headers);
+        let method = prepared.method.clone();
+        self.set_out(upstream, &target.model, method.clone(), pause, &mut headers);
         self.sign(upstream, &uri, &prepared.body, &mut headers);
         let mut request = Request::new(Full::new(prepared.body.clone()));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         Ok(request)
@@ -516,6 +540,13 @@ impl Exchange<Asking> {
         }
         let keeps =
             recording.take().filter(|_| prepared.reply.is_none() && !prepared.injects_usage);
+        let is_made = prepared.dialect == Dialect::Responses
+            && prepared.reply.is_none()
+            && record.call.as_ref().is_some_and(|call| !call.is_about_another);
+        let note = is_made.then(|| {
+            let key = self.key.as_ref().map_or("", |key| &key.id);
+            self.state.created.note(&target.upstream.id, key, came)
+        });
         let limits = &self.state.plan.config.limits;
         let timeouts = &target.upstream.timeouts;
         let is_sse = headers.get(CONTENT_TYPE).is_some_and(|kind| {
@@ -532,6 +563,7 @@ impl Exchange<Asking> {
             idle: timeouts.idle,
             deadline: self.deadline,
             recording: keeps.map(|recording| (recording, headers.clone())),
+            note,
         };
         let mut relay = Relay::new(body, manner, record, std::mem::take(&mut self.holds));
         if let Err(start) = relay.begin(timeouts.first_event).await {

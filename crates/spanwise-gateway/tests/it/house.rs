@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -12,6 +12,7 @@ use spanwise::config::MakeExporter;
 use spanwise::export::{Batch, Delivered, ExportError, Exporter};
 use spanwise::{Recorder, Settings};
 use spanwise_bench_gateway::mock::{MockUpstream, Options, Reply, Seen};
+use spanwise_gateway::config::Config;
 use spanwise_gateway::gateway::{Gateway, Listening, State};
 use spanwise_gateway::keys::Key;
 use spanwise_gateway::plan::{Plan, Secrets};
@@ -99,20 +100,7 @@ impl House {
     fn furnished(mock: MockUpstream, more: &str, parts: Parts) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", socket.local_addr().unwrap());
-        let mut config: Json = serde_json::json!({
-            "listeners": [{"name": "models", "port": 0}],
-            "workers": 1,
-            "model_providers": [
-                {"model": "openai/*", "base_url": mock.url(), "access_key": "$KEY"},
-                {"model": "anthropic/*", "base_url": mock.url(), "access_key": "$KEY"},
-            ],
-        });
-        let more = more.replace("MOCK", &mock.url()).replace("SELF", &url);
-        let more: Json = serde_json::from_str(&more).unwrap();
-        for (key, value) in more.as_object().unwrap() {
-            config[key] = value.clone();
-        }
-        let plan = Plan::new(serde_json::from_value(config).unwrap(), &NoSecrets).unwrap();
+        let plan = Plan::new(config(&mock, &url, more), &NoSecrets).unwrap();
         let spans = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::clone(&spans);
         let own: MakeExporter = Arc::new(move || Box::new(Taker(Arc::clone(&taken))));
@@ -122,6 +110,17 @@ impl House {
         let listening = vec![Listening { name: "models".to_owned(), socket }];
         let gateway = Some(Gateway::start(state, &listening).unwrap());
         House { mock, gateway, url, recorder, spans }
+    }
+
+    /// Takes over another configuration, and tells of the state before whether it still is there.
+    pub fn reload(&self, more: &str, keys: Option<Vec<Key>>) -> Weak<State> {
+        let gateway = self.gateway.as_ref().unwrap();
+        let before = gateway.state();
+        let config = config(&self.mock, &self.url, more);
+        let plan = Plan::after(config, &NoSecrets, Some(&before.plan)).unwrap();
+        let recorder = Some(Arc::clone(&self.recorder));
+        gateway.reload(State::new(plan, keys, recorder, Some(&before)).unwrap());
+        Arc::downgrade(&before)
     }
 
     /// Stops the gateway when what is under way has ended.
@@ -228,6 +227,24 @@ impl House {
     pub fn tree(&self, n: usize, shown: &[&str]) -> String {
         tree(&self.spans(n), shown)
     }
+}
+
+/// The configuration of a house, with more in JSON.
+fn config(mock: &MockUpstream, url: &str, more: &str) -> Config {
+    let mut config: Json = serde_json::json!({
+        "listeners": [{"name": "models", "port": 0}],
+        "workers": 1,
+        "model_providers": [
+            {"model": "openai/*", "base_url": mock.url(), "access_key": "$KEY"},
+            {"model": "anthropic/*", "base_url": mock.url(), "access_key": "$KEY"},
+        ],
+    });
+    let more = more.replace("MOCK", &mock.url()).replace("SELF", url);
+    let more: Json = serde_json::from_str(&more).unwrap();
+    for (key, value) in more.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    serde_json::from_value(config).unwrap()
 }
 
 fn agent() -> ureq::Agent {

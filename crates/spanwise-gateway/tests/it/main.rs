@@ -9,4 +9,6 @@ mod cassette;
 mod chat;
 mod faults;
 mod house;
+mod kept;
 mod metrics;
+mod reload;
