@@ -26,6 +26,11 @@ fn openinference_langchain() {
 }
 
 #[test]
+fn openinference_frameworks() {
+    check("openinference-frameworks");
+}
+
+#[test]
 fn traceloop() {
     check("traceloop");
 }
