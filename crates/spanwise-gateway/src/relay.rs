@@ -33,6 +33,8 @@ mod source;
 const MAX_READ: usize = 32 << 20;
 /// How long the beginning of a stream is held back while it might still turn out to be an error.
 const HELD_AT_MOST: Duration = Duration::from_secs(5);
+/// How many bytes of it are held back.
+const MAX_HELD: usize = 256 << 10;
 
 /// What a request holds while it is served.
 #[derive(Debug, Default)]
@@ -92,6 +94,8 @@ pub struct Relay {
     has_begun: bool,
     /// An error that came before any content.
     early_error: Option<fold::ProviderError>,
+    /// Bytes of the answer so far.
+    n_received: usize,
     is_over: bool,
     /// Whether the upstream said everything it had to say.
     is_complete: bool,
@@ -157,6 +161,7 @@ impl Relay {
             heartbeat: manner.keep_alive.map(Heartbeat::new),
             has_begun: false,
             early_error: None,
+            n_received: 0,
             is_over: false,
             is_complete: false,
             broken: None,
@@ -191,7 +196,9 @@ impl Relay {
                     return Err(FalseStart::Failed(late));
                 }
                 Ok(Err(failure)) => return Err(FalseStart::Failed(failure)),
-                Ok(Ok(())) if self.has_begun || self.is_over => return Ok(()),
+                Ok(Ok(())) if self.has_begun || self.is_over || self.n_received > MAX_HELD => {
+                    return Ok(());
+                }
                 Ok(Ok(())) => {}
             }
         }
@@ -274,6 +281,7 @@ impl Relay {
             return;
         }
         let now = Instant::now();
+        self.n_received += data.len();
         self.record.firsts.byte.get_or_insert(now);
         if let Some(beat) = &mut self.heartbeat {
             beat.restart();
