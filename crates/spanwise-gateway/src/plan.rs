@@ -589,7 +589,7 @@ fn agent_upstream(
     let ca_pem = agent.ca_file.as_deref().map(|path| secrets.file(path)).transpose();
     let address = parse_address(&agent.url).map_err(at)?;
     if let Some(reason) = address::forbidden(address.authority.host()) {
-        return Err(at(format!("`{}` {reason}: no agent may be there", agent.url)));
+        return Err(at(format!("no agent may be at `{}`: it {reason}", agent.url)));
     }
     Ok(Upstream {
         id: agent.id.clone(),

@@ -258,3 +258,6 @@ impl Talk {
         (call, fault)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,12 +138,12 @@ fn mistakes_about_agents_are_said_too() {
         (
             listener(""),
             r#"[{"id":"a","url":"http://169.254.169.254/latest"}]"#,
-            "agents: `a`: `http://169.254.169.254/latest` is a link-local or metadata address",
+            "agents: `a`: no agent may be at `http://169.254.169.254/latest`: it is a link-local or",
         ),
         (
             listener(""),
             r#"[{"id":"a","url":"http://metadata.google.internal"}]"#,
-            "is the name of a metadata service: no agent may be there",
+            "`http://metadata.google.internal`: it is the name of a metadata service",
         ),
         (
             r#"[{"name":"m","port":0,"routes":[{"path_prefix":"/x","agent":"billing"}]}]"#.into(),
