@@ -10,7 +10,7 @@ import pytest
 
 from spanwise import _state
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +21,23 @@ def stopped() -> Iterator[None]:
 
 
 def test_the_page_about_python_runs_from_top_to_bottom() -> None:
-    snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(snippets) == 6
+    run("python.md", n_snippets=6)
+
+
+def test_the_page_about_rag_control_runs_with_its_policy_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (policies,) = snippets("rag-control.md", "yaml")
+    (tmp_path / "policies.yaml").write_text(policies)
+    run("rag-control.md", n_snippets=3)
+
+
+def snippets(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+def run(page: str, n_snippets: int) -> None:
+    shown = snippets(page, "python")
+    assert len(shown) == n_snippets
     names: dict[str, object] = {}
-    for snippet in snippets:
-        exec(compile(snippet, PAGE.name, "exec"), names)
+    for snippet in shown:
+        exec(compile(snippet, page, "exec"), names)

@@ -308,7 +308,7 @@ function ToolRunView({ tool, raw }: { tool: ToolRun; raw: boolean }) {
   );
 }
 
-function Documents({ documents, raw }: { documents: RetrievedDocument[]; raw: boolean }) {
+export function Documents({ documents, raw }: { documents: RetrievedDocument[]; raw: boolean }) {
   const best = Math.max(...documents.map((document) => document.score ?? 0), 1e-9);
   return (
     <section>

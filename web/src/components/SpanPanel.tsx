@@ -5,6 +5,7 @@ import { useMemo, useState } from "preact/compat";
 import type { Json, Span, Warning } from "../api/types";
 import { heardAt } from "../model/findings";
 import { formatDuration, plural } from "../model/format";
+import { ragStage } from "../model/rag";
 import { selfTimeNs } from "../model/timing";
 import { modelOf, type SpanNode, type Tree, totalTokens } from "../model/tree";
 import { spanOptions } from "../queries";
@@ -15,6 +16,7 @@ import { EventsTab } from "./EventsTab";
 import { Icon, OperationIcon } from "./Icon";
 import { JsonView } from "./JsonView";
 import { MessagesTab } from "./MessagesTab";
+import { RagControl } from "./RagControl";
 
 const TABS = ["messages", "attributes", "events", "raw", "cost"] as const;
 export type PanelTab = (typeof TABS)[number];
@@ -50,7 +52,7 @@ export function SpanPanel({
       <div className="panel-body" key={`${span_id}:${active}`}>
         {error && !shown && <ErrorNotice error={error} retry={() => refetch()} />}
         {!shown && !error && <PanelSkeleton />}
-        {shown && <TabBody tab={active} span={shown} node={node} tree={tree} />}
+        {shown && <TabBody tab={active} traceId={traceId} span={shown} node={node} tree={tree} />}
       </div>
     </section>
   );
@@ -145,18 +147,25 @@ function ErrorLine({ node }: { node: SpanNode }) {
 
 function TabBody({
   tab,
+  traceId,
   span,
   node,
   tree,
 }: {
   tab: PanelTab;
+  traceId: string;
   span: Span;
   node: SpanNode;
   tree: Tree;
 }) {
   switch (tab) {
     case "messages":
-      return <MessagesTab span={span} />;
+      return (
+        <>
+          <RagControl traceId={traceId} node={node} span={span} />
+          {ragStage(span.name) !== "enforcement" && <MessagesTab span={span} />}
+        </>
+      );
     case "attributes":
       return <AttributesTab span={span} />;
     case "events":

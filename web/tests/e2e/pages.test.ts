@@ -1,6 +1,6 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ERROR_ID, HOSTILE_ID, LARGE_ID, REFUND_ID } from "../mock/fixtures";
+import { ERROR_ID, HOSTILE_ID, LARGE_ID, RAG_ID, REFUND_ID } from "../mock/fixtures";
 import {
   type Look,
   launch,
@@ -51,6 +51,7 @@ for (const look of LOOKS) {
     await visit("/", ROW, "list");
     await visit(`/traces/${REFUND_ID}`, ".turn", "trace");
     await visit(`/traces/${ERROR_ID}?tab=events`, ".panel-body", "error");
+    await visit(`/traces/${RAG_ID}`, ".rag .document", "rag");
     await visit(`/traces/${LARGE_ID}`, SPAN, "large");
     await visit("/problems", ".plain-table", "problems");
     expect(complaints).toEqual([]);
@@ -81,6 +82,22 @@ test("10,000 spans scroll smoothly", async () => {
     `scrolling 10,000 spans: p50 ${frames.p50.toFixed(1)} ms, p95 ${frames.p95.toFixed(1)} ms, worst ${frames.worst.toFixed(1)} ms a frame`,
   );
   expect(frames.n).toBeGreaterThan(200);
+  await close();
+});
+
+test("a request of RAG control shows its documents, its policy and what was checked", async () => {
+  const { page, complaints, close } = await openTab(browser);
+  await page.goto(`${server.url}/traces/${RAG_ID}`);
+  await page.waitForSelector(".rag .document");
+  const shown = await page.locator(".rag").innerText();
+  for (const fact of ["rejected by the policy", "cited_answers", "public_or_team", "28 days"]) {
+    expect(shown).toContain(fact);
+  }
+  expect(shown).toContain("2 of at most 3, 2 more denied");
+  await page.locator(`${SPAN}:has-text("enforcement")`).click();
+  await page.waitForSelector(".panel-body > .rag-strip");
+  expect(await page.locator(".rag-strip").innerText()).toContain("unknown_citation");
+  expect(complaints).toEqual([]);
   await close();
 });
 

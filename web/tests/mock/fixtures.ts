@@ -1,11 +1,12 @@
 /** The traces of a support desk: agents, tools, retrieval, failures, and one very large run. */
 
 import type { Message, Span, Trace } from "../../src/api/types";
-import { random, say, TraceBuilder, text } from "./builder";
+import { random, type SpanOptions, say, TraceBuilder, text } from "./builder";
 
 export type FullTrace = Omit<Trace, "spans"> & { spans: Span[] };
 
 export const REFUND_ID = "4f1c0e9ab3d24c7e9a5d10c2f7b86e31";
+export const RAG_ID = "c3a1e07f5d9b4c62a8f0b17d4e6c2a95";
 export const ERROR_ID = "b7720d5e8c1f4a2d8e3b94f06a1c55d9";
 export const HOSTILE_ID = "bad0000000000000000000000000bad0";
 export const LARGE_ID = "10000000000000000000000000010000";
@@ -557,6 +558,75 @@ const SMALL: readonly [service: string, name: string, ask: string, answer: strin
   ],
 ];
 
+/** An answer that RAG control rejected, with the documents that it was made from. */
+function ragTrace(startMs: number): FullTrace {
+  const b = new TraceBuilder(RAG_ID, startMs, "hr-bot", 23);
+  const ask = "How many days of holiday do I have, and what happens to those left over?";
+  const answer = "You have 28 days a year [1]. What is left over is paid out in January [4].";
+  const error = {
+    type: "policy_violation",
+    message: "unknown_citation: [4] is none of the retrieved documents",
+  };
+  const name = "rag_control.request.run";
+  const root = b.span(null, {
+    name,
+    operation: "workflow",
+    at: 0,
+    ms: 1460,
+    error: { ...error, message: `enforcement: ${error.message}` },
+    attributes: { mode: "run", org_id: "meridian", user_id: "mira.k", status: "error" },
+    llm: { input_value: ask },
+  });
+  const stage = (stage: string, options: Omit<SpanOptions, "name">) =>
+    b.span(root, { name: `${name}.stage.${stage}`, ...options });
+  const lookup = { filter_name: "public_or_team", retrieval_top_k: 3 };
+  stage("org_lookup", { operation: "task", at: 0.2, ms: 0.1, attributes: lookup });
+  const embedding = { embedding_model: "all-MiniLM-L6-v2", embedding_dimensions: 384 };
+  stage("embedding", { operation: "embedding", at: 1, ms: 18, attributes: embedding });
+  stage("retrieval", {
+    operation: "retriever",
+    at: 20,
+    ms: 6,
+    attributes: { vector_index: "handbook", returned: 2 },
+    events: [{ at: 25, name: "documents.denied", attributes: { denied: 2 } }],
+    llm: {
+      documents: [
+        {
+          id: "holidays",
+          score: 0.712,
+          content: "Every employee has 28 days of paid holiday a year.",
+          metadata: { visibility: "public", source: "handbook" },
+        },
+        {
+          id: "holidays-planning",
+          score: 0.534,
+          content: "Holidays are planned with the team a month ahead.",
+          metadata: { visibility: "internal", team: "support" },
+        },
+      ],
+    },
+  });
+  const policy = { policy_name: "cited_answers" };
+  stage("policy.resolve", { operation: "task", at: 27, ms: 0.1, attributes: policy });
+  stage("prompt.build", { operation: "task", at: 27.2, ms: 0.2 });
+  b.chat(root, {
+    model: "gpt-4.1-mini",
+    at: 28,
+    ms: 1420,
+    tokens: [212, 31],
+    input: [say("user", ask)],
+    output: [say("assistant", answer)],
+  });
+  stage("enforcement", {
+    operation: "guardrail",
+    at: 1452,
+    ms: 0.3,
+    error,
+    attributes: { ...policy, enforcement_result: "rejected", violated_rule: "unknown_citation" },
+  });
+  return b.trace({ user_id: "mira.k", input_preview: ask });
+}
+
 const PEOPLE = ["mira.k", "oluwaseun", "j.tanaka", "ana.ferraz", "t.lindqvist", "p.rossi"];
 
 /** One everyday trace; number `i` is always the same but for its start. */
@@ -634,6 +704,7 @@ export function allTraces(nowMs: number, n = 320): FullTrace[] {
   return [
     refundTrace(nowMs - 48_000),
     errorTrace(nowMs - 190_000),
+    ragTrace(nowMs - 240_000),
     largeTrace(nowMs - 900_000),
     hostileTrace(nowMs - 86_000_000),
     ...small,

@@ -1,5 +1,6 @@
 //! `spanwise demo`: a realistic multi-agent workload without a network, sent over OTLP.
 
+mod governed;
 mod recorder;
 mod scenarios;
 

@@ -388,7 +388,7 @@ impl Recorder {
         self.set("output.value", answer.to_owned());
     }
 
-    fn since_start(&self) -> u64 {
+    pub fn since_start(&self) -> u64 {
         self.open.last().map_or(0, |&index| self.now - self.spans[index].start_time_unix_nano)
     }
 }

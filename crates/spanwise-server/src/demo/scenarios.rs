@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 use spanwise_model::{Kind, Span};
 
+use super::governed::governed;
 use super::recorder::{Conversation, Model, Recorder, Reply};
 
 const GPT: Model = Model {
@@ -43,7 +44,8 @@ pub fn trace(n: u64, start: u64) -> Vec<Span> {
     let mut recorder = Recorder::new(n, start, user, session);
     match n % 10 {
         0..=3 => support(&mut recorder),
-        4..=6 => handbook(&mut recorder),
+        4 | 5 => handbook(&mut recorder),
+        6 => governed(&mut recorder),
         7 | 8 => research(&mut recorder),
         _ => repair(&mut recorder),
     }
