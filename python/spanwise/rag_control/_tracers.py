@@ -72,7 +72,7 @@ class OpenTelemetryTracer:
     def __init__(self, tracer_provider: trace.TracerProvider | None = None) -> None:
         self.tracer_provider = tracer_provider
 
-    def resolve(self) -> trace.Tracer:
+    def _resolve(self) -> trace.Tracer:
         if self.tracer_provider is not None:
             return self.tracer_provider.get_tracer(SCOPE)
         return own_tracer() or trace.get_tracer(SCOPE)
@@ -101,7 +101,7 @@ def choice(tracer: Any) -> tuple[str, Any]:
     if tracer is None:
         return "automatic", (configured_tracer, StructlogTracer().write)
     if isinstance(tracer, OpenTelemetryTracer):
-        return "spans", tracer.resolve
+        return "spans", tracer._resolve
     if isinstance(tracer, StructlogTracer):
         return "log", tracer.write
     if type(tracer) is NoOpTracer:
