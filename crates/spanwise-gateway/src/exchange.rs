@@ -19,7 +19,7 @@ use crate::dialect::Dialect;
 use crate::fold::{self, Capture, Fold};
 use crate::frames::{Frames, Framing};
 use crate::gateway::{State, Worker};
-use crate::keys::Key;
+use crate::keys::{self, Key, KeyError};
 use crate::limits::{Amount, Who};
 use crate::plan::Route;
 use crate::record::{Call, Fault, Record};
@@ -226,18 +226,26 @@ impl<T> Exchange<T> {
         let state = Arc::clone(&self.state);
         let Some(keys) = &state.keys else { return Ok(()) };
         let now = self.record().clock.unix_nano(Instant::now());
+        let is_required = state.plan.config.keys.as_ref().is_none_or(|keys| keys.required);
         let Some(presented) = presented_key(&self.head.headers) else {
-            let is_required = state.plan.config.keys.as_ref().is_none_or(|keys| keys.required);
             return if is_required {
                 Err(unknown_key("a key is missing: send it as `Authorization: Bearer KEY`"))
             } else {
                 Ok(())
             };
         };
-        let key = keys.authenticate(presented, now).map_err(|error| {
-            tracing::info!(%error, "a key was refused");
-            unknown_key("this key is not known, or no longer good")
-        })?;
+        let key = match keys.authenticate(presented, now) {
+            Ok(key) => key,
+            // Clients show what their library or their provider wants them to. What was meant for
+            // us is refused all the same.
+            Err(KeyError::Unknown) if !is_required && !keys::is_generated(presented) => {
+                return Ok(());
+            }
+            Err(error) => {
+                tracing::info!(%error, "a key was refused");
+                return Err(unknown_key("this key is not known, or no longer good"));
+            }
+        };
         self.record().key = Some(key.id.to_string());
         self.key = Some(key);
         Ok(())

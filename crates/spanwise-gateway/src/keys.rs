@@ -250,6 +250,11 @@ impl NewKey {
     }
 }
 
+/// Whether this is, or was, a key that [`NewKey`] made.
+pub fn is_generated(secret: &[u8]) -> bool {
+    secret.starts_with(PREFIX.as_bytes())
+}
+
 impl fmt::Debug for NewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewKey").field("hash", &self.hash).finish_non_exhaustive()

@@ -491,19 +491,24 @@ fn check_listeners(config: &Config) -> Result<(), Mistake> {
     if config.listeners.is_empty() {
         return fail("listeners: there has to be at least one".to_owned());
     }
-    for (at, listener) in config.listeners.iter().enumerate() {
-        if listener.kind == ListenerKind::Model && !listener.routes.is_empty() {
-            let name = &listener.name;
-            return fail(format!("listeners: `{name}` has routes, which only agents have"));
-        }
-        let rest = &config.listeners[at + 1..];
-        if rest.iter().any(|other| other.name == listener.name) {
-            return fail(format!("listeners: two are called `{}`", listener.name));
-        }
-        let place = (&listener.address, listener.port);
-        if listener.port != 0 && rest.iter().any(|other| (&other.address, other.port) == place) {
-            return fail(format!("listeners: two are at {}:{}", listener.address, listener.port));
-        }
+    for (n, listener) in config.listeners.iter().enumerate() {
+        check_listener(listener, &config.listeners[..n])
+            .map_err(|mistake| mistake.at(format!("listeners[{n}]")))?;
+    }
+    Ok(())
+}
+
+fn check_listener(listener: &Listener, before: &[Listener]) -> Result<(), Mistake> {
+    let name = &listener.name;
+    if listener.kind == ListenerKind::Model && !listener.routes.is_empty() {
+        return fail(format!("listeners: `{name}` has routes, which only agents have"));
+    }
+    if before.iter().any(|other| other.name == *name) {
+        return fail(format!("listeners: two are called `{name}`"));
+    }
+    let place = (&listener.address, listener.port);
+    if listener.port != 0 && before.iter().any(|other| (&other.address, other.port) == place) {
+        return fail(format!("listeners: two are at {}:{}", listener.address, listener.port));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::channel;
 
-use spanwise_gateway::keys::{Key, NewKey};
+use spanwise_gateway::keys::{Key, KeyHash, NewKey};
 
 use crate::house::House;
 
@@ -73,6 +73,27 @@ fn fault_44_a_stream_ends_under_the_key_that_it_began_with() {
     let refused = house.post_with(CHAT, ask, &[("authorization", &bearer)]);
     assert_eq!(refused.status, 401);
     assert!(client.join().unwrap().ends_with("data: [DONE]\n\n"));
+}
+
+#[test]
+fn where_keys_are_not_required_only_those_that_were_meant_for_the_gateway_are_refused() {
+    let (good, gone) = (NewKey::generate(), NewKey::generate());
+    let own = "a-key-of-somebodys-own-making";
+    let keys = vec![
+        Key::new("good", good.hash),
+        Key { disabled: true, ..Key::new("own", KeyHash::of(own.as_bytes())) },
+    ];
+    let house = House::start(r#"{"keys":{"file":"none","required":false}}"#, Some(keys));
+    let ask = r#"{"model":"openai/gpt-4o","messages":[]}"#;
+    assert_eq!(house.post(CHAT, ask).status, 200);
+    let with = |key: &str| {
+        house.post_with(CHAT, ask, &[("authorization", &format!("Bearer {key}"))]).status
+    };
+    assert_eq!([with("none"), with("sk-of-a-provider"), with(&good.secret)], [200, 200, 200]);
+    assert_eq!([with(&gone.secret), with(own)], [401, 401]);
+    for seen in house.mock.seen() {
+        assert_eq!(seen.header("authorization"), Some("Bearer sk-upstream"));
+    }
 }
 
 #[test]
