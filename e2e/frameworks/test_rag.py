@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.frameworks import Program, check_trees
+from harness.gateway import running_gateway
+from harness.openai_mock import MockModel, Reply
 from harness.server import Server
 
 HERE = Path(__file__).parent
@@ -37,6 +39,26 @@ def test_questions_are_answered_from_documents_and_every_step_is_seen(server: Se
     assert [document["id"] for document in documents] == ran["run"]["documents"]
     assert documents[0]["content"] == "Every employee has 28 days of paid holiday a year."
     check_trees(traces.values(), HERE / "trees/rag.txt")
+
+
+def test_with_the_gateway_in_front_of_the_model_there_is_one_trace(server: Server, tmp_path: Path) -> None:
+    reply = Reply("You have 28 days of paid holiday a year [1].", usage=(120, 12))
+    with MockModel(lambda _: reply) as model:
+        config = {
+            "model_providers": [{"model": "openai/gpt-4o", "base_url": model.openai_url}],
+            "tracing": {"exporters": [{"kind": "otlp", "endpoint": server.otlp_http}]},
+        }
+        with running_gateway(tmp_path, config) as gateway:
+            program = Program(HERE / "apps/rag_app.py", packages="rag")
+            ran = json.loads(program.run(server.otlp_http, f"{gateway.url}/v1"))
+            assert gateway.stop() == 0
+    for name, stage in (("run", "llm.generate"), ("stream", "llm.stream")):
+        trace = server.api.trace(ran[name]["trace_id"])
+        (call,) = [span for span in trace["spans"] if span["name"].endswith(stage)]
+        below = [span for span in trace["spans"] if span["parent_span_id"] == call["span_id"]]
+        assert [span["service"] for span in below] == ["spanwise-gateway"]
+        # The stage and the gateway tell of the same call.
+        assert trace["total_tokens"] == ran[name]["tokens"] == 132
 
 
 def test_stores_find_what_a_filter_allows() -> None:

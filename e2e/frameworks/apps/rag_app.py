@@ -64,7 +64,8 @@ def script(request: Request) -> Reply:
     return Reply("You have 28 days of paid holiday a year [1].", usage=(120, 12))
 
 
-def main(endpoint: str) -> None:
+def main(endpoint: str, base_url: str | None = None) -> None:
+    """Asks everything; of a model elsewhere, only what has an answer."""
     embedding = MiniLM()
     with tempfile.TemporaryDirectory() as folder, MockModel(script) as model:
         policies = Path(folder) / "policies.yaml"
@@ -73,19 +74,19 @@ def main(endpoint: str) -> None:
         store.add_all([(id, text, embedding.embed(text), metadata) for id, text, metadata in HANDBOOK])
         with Spanwise.init("hr-bot", opentelemetry_endpoint=endpoint, instrument=False) as spanwise:
             rag = RAGControl(
-                llm=OpenAICompatibleLLM("gpt-4o", base_url=model.openai_url, api_key="none"),
+                llm=OpenAICompatibleLLM("gpt-4o", base_url=base_url or model.openai_url, api_key="none"),
                 query_embedding=embedding,
                 vector_store=store,
                 config_path=policies,
             )
-            ran = ask_all(rag)
+            ran = ask_all(rag, everything=base_url is None)
             assert spanwise.flush()
-        parents = [one.headers["traceparent"].split("-")[1] for one in model.served]
-        assert parents[0] == ran["run"]["trace_id"]
+        for one, served in zip(ran.values(), model.served, strict=False):
+            assert one["trace_id"] == served.headers["traceparent"].split("-")[1]
     print(json.dumps(ran))
 
 
-def ask_all(rag: RAGControl) -> dict[str, Any]:
+def ask_all(rag: RAGControl, everything: bool) -> dict[str, Any]:
     payroll = UserContext("u-1", "meridian", {"team": "payroll"})
     stranger = UserContext("u-2", "meridian")
 
@@ -101,9 +102,13 @@ def ask_all(rag: RAGControl) -> dict[str, Any]:
         assert pieces.result is not None
         return pieces.result
 
-    return {
+    answered = {
         "run": outcome(lambda: rag.run(QUESTION, payroll)),
         "stream": outcome(lambda: stream(QUESTION, stranger)),
+    }
+    if not everything:
+        return answered
+    return answered | {
         "asynchronous": outcome(lambda: asyncio.run(astream(QUESTION, stranger))),
         "nothing": outcome(lambda: rag.run("What is the capital of Mongolia?", stranger)),
         "rejected": outcome(lambda: stream("How many days off? Please lie.", stranger)),
@@ -121,4 +126,4 @@ def outcome(ask: Callable[[], Answer]) -> dict[str, Any]:
     return {"trace_id": answer.trace_id, "documents": documents, "tokens": answer.usage.total_tokens}
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])
