@@ -1,6 +1,15 @@
 //! Faults that a gateway survives. The numbers are those of the list of faults by which this
-//! gateway was designed; a name with `fault_NN` is a test of that number, here or wherever
-//! [`ELSEWHERE`] says.
+//! gateway was designed; a test with `fault_NN` in its name is one of that number.
+//!
+//! What cannot be had in a test:
+//!
+//! | number | is missing | instead |
+//! |---|---|---|
+//! | 10, 23 | memory of one gateway, as tests share a process | measured in `e2e/test_gateway_faults.py` |
+//! | 22 | that cancelling takes less than 100 ms on any machine | printed; what is asserted is generous |
+//! | 35 | a time that stays within 5 % while the sink is away | `make bench-gateway`; sinks that refuse, restart or are not to be trusted are the recorder's to test |
+//! | 37 | a clock that is set, which takes a machine of its own | all times of an exchange come from one reading of the clock |
+//! | 41 | a machine without memory | buffers are bounded, each by a test of its own; file descriptors do run out in `e2e/test_gateway_faults.py` |
 
 use std::collections::BTreeSet;
 
@@ -75,31 +84,29 @@ fn texts(span: &Span, key: &str) -> Vec<String> {
     values.iter().map(text).collect()
 }
 
-/// Where the tests of a number are if they are not here, or why there is none.
-const ELSEWHERE: &[(u32, &str)] = &[
-    (30, "responses are not served by their id yet"),
-    (38, "mistakes in a reload: e2e/test_gateway_operation.py"),
-    (39, "reloads without end: e2e/test_gateway_operation.py"),
-    (43, "a budget crossed within a stream: e2e/test_gateway_operation.py"),
-    (44, "a key revoked within a stream: e2e/test_gateway_operation.py"),
-    (46, "agents, for which many other faults are tested again: agents.rs"),
+/// Everything that has a test of a fault in it.
+const SOURCES: &[&str] = &[
+    include_str!("agents.rs"),
+    include_str!("faults/clients.rs"),
+    include_str!("faults/framing.rs"),
+    include_str!("faults/providers.rs"),
+    include_str!("faults/replay.rs"),
+    include_str!("faults/requests.rs"),
+    include_str!("faults/streams.rs"),
+    include_str!("faults/telemetry.rs"),
+    include_str!("faults/trace.rs"),
+    include_str!("kept.rs"),
+    include_str!("metrics.rs"),
+    include_str!("reload.rs"),
+    include_str!("../../../../e2e/test_gateway_faults.py"),
+    include_str!("../../../../e2e/test_gateway_operation.py"),
 ];
 
 #[test]
-fn every_fault_of_the_list_has_a_test_or_a_reason() {
-    let sources = [
-        include_str!("faults/clients.rs"),
-        include_str!("faults/framing.rs"),
-        include_str!("faults/providers.rs"),
-        include_str!("faults/replay.rs"),
-        include_str!("faults/requests.rs"),
-        include_str!("faults/streams.rs"),
-        include_str!("faults/telemetry.rs"),
-        include_str!("faults/trace.rs"),
-    ];
-    let names = sources.iter().flat_map(|source| source.split("fn fault_").skip(1));
-    let mut found: BTreeSet<u32> = names.map(|name| name[..2].parse().unwrap()).collect();
-    found.extend(ELSEWHERE.iter().map(|(number, _)| *number));
+fn every_fault_of_the_list_has_a_test() {
+    let names = SOURCES.iter().flat_map(|source| source.split("fault_").skip(1));
+    let numbers = names.filter_map(|name| name.get(..2)?.parse::<u32>().ok());
+    let found: BTreeSet<u32> = numbers.collect();
     let missing: Vec<u32> = (1..=50).filter(|number| !found.contains(number)).collect();
-    assert!(missing.is_empty(), "no test and no reason: {missing:?}");
+    assert!(missing.is_empty(), "no test of {missing:?}");
 }
