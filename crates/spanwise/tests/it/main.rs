@@ -12,6 +12,7 @@ mod genai;
 #[cfg(feature = "opentelemetry")]
 mod interop;
 mod layer;
+mod propagation;
 #[cfg(feature = "rag-control")]
 mod rag_control;
 mod receiver;
