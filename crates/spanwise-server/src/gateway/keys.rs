@@ -39,8 +39,8 @@ pub enum KeysAction {
 #[derive(Args, Debug)]
 pub struct Create {
     /// What the key is for
-    #[arg(long, default_value = "")]
-    name: String,
+    #[arg(long)]
+    name: Option<String>,
     /// Names it in limits, spans and messages [default: eight random digits]
     #[arg(long)]
     id: Option<String>,
@@ -56,9 +56,6 @@ pub struct Create {
     /// How much it may use, such as usd_per_day=20; repeat for several
     #[arg(long, value_name = "LIMIT=N")]
     limit: Vec<String>,
-    /// The project that its spans belong to
-    #[arg(long)]
-    project: Option<String>,
 }
 
 impl KeysAction {
@@ -94,7 +91,7 @@ impl Create {
     fn key(&self, new: &NewKey) -> Result<Key, String> {
         let id = self.id.clone().unwrap_or_else(|| format!("{:08x}", rand::random::<u32>()));
         let mut key = Key::new(id, new.hash);
-        key.name.clone_from(&self.name);
+        key.name = self.name.clone().unwrap_or_default();
         if !self.model.is_empty() {
             key.models = Patterns::of(self.model.iter().map(String::as_str));
         }
@@ -103,7 +100,6 @@ impl Create {
         }
         key.expires = self.expires.as_deref().map(expiry).transpose()?;
         key.limits = quotas(&self.limit)?;
-        key.project.clone_from(&self.project);
         Ok(key)
     }
 }
@@ -337,13 +333,12 @@ mod tests {
     #[test]
     fn a_key_is_written_with_all_that_it_has() {
         let create = Create {
-            name: "Team \"A\": batch".to_owned(),
+            name: Some("Team \"A\": batch".to_owned()),
             id: Some("team-a".to_owned()),
             model: vec!["openai/*".to_owned(), "fast".to_owned()],
             agent: vec!["billing".to_owned()],
             expires: Some("30d".to_owned()),
             limit: vec!["usd_per_day=2.5".to_owned(), "requests_per_minute=60".to_owned()],
-            project: Some("shop".to_owned()),
         };
         let made = create.key(&NewKey::generate()).unwrap();
         let edited = with_key("", made.clone()).unwrap();
@@ -354,11 +349,10 @@ mod tests {
             let wrong = Create {
                 limit: vec![limit.to_owned()],
                 expires: expires.map(str::to_owned),
-                name: String::new(),
+                name: None,
                 id: None,
                 model: Vec::new(),
                 agent: Vec::new(),
-                project: None,
             };
             assert!(wrong.key(&NewKey::generate()).is_err(), "{limit}");
         }
