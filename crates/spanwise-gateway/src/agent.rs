@@ -146,9 +146,13 @@ impl Exchange<Errand> {
         Err(Refusal::new(ErrorKind::Permission, "agent_not_allowed", message))
     }
 
-    /// Answers with an error, in the client's protocol where it is known.
     fn refuse(&mut self, refusal: &Refusal) -> Response<Body> {
         self.state.metrics.refused(refusal.fault);
+        self.tell(refusal)
+    }
+
+    /// Answers with an error, in the client's protocol where it is known.
+    fn tell(&mut self, refusal: &Refusal) -> Response<Body> {
         let mut response = refusal.response(Dialect::Chat);
         let talk = self.target.talk.take();
         if let Some(id) = talk.as_ref().and_then(|talk| talk.rpc_id()) {

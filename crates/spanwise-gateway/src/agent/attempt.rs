@@ -73,7 +73,10 @@ impl Exchange<Errand> {
                     (n_attempts, was_replayed) = (n_attempts - 1, true);
                     Duration::ZERO
                 }
-                _ => return Err(self.give_up(&failure, body)),
+                _ => {
+                    let refusal = self.give_up(&failure, body);
+                    return Ok(self.tell(&refusal));
+                }
             };
             tokio::time::sleep(pause).await;
         }
