@@ -487,7 +487,7 @@ def test_models_and_embeddings_over_http(api: Any, traced: Traced) -> None:
     (_, embedded), (headers, chat) = asked
     assert embedded == {"model": "small", "input": scenario["query"], "encoding_format": "float"}
     assert headers["authorization"] == "Bearer sk-1"
-    assert (chat["model"], chat["temperature"], chat["max_tokens"], chat["reasoning_effort"]) == (
+    assert (chat["model"], chat["temperature"], chat["max_completion_tokens"], chat["reasoning_effort"]) == (
         *("gpt-4o", 0.15),
         *(240, "low"),
     )

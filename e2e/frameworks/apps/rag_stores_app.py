@@ -89,7 +89,7 @@ def pgvector(documents: list[Any], folder: str) -> int | None:
     try:
         import pgserver
     except ImportError:
-        # It has no wheels for some versions of Python.
+        # It has no wheels for some versions of Python and some machines.
         return None
     import psycopg
 

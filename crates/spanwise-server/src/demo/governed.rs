@@ -100,6 +100,7 @@ pub fn governed(recorder: &mut Recorder) {
 
 /// The stages; whether the answer was rejected.
 fn request(recorder: &mut Recorder, case: &Case) -> bool {
+    recorder.wait(1, 2);
     let policy = if case.outcome == Outcome::Refused { "refusing" } else { "cited_answers" };
     let lookup = [("filter_name", "public_or_team".into()), ("retrieval_top_k", 3_i64.into())];
     stage(recorder, "org_lookup", &lookup, |_| {});

@@ -183,7 +183,11 @@ impl OpenAiLlm {
             value.and_then(|value| body.insert(name.to_owned(), value))
         };
         add("temperature", prompt.temperature.map(Json::from));
-        add("max_tokens", prompt.max_output_tokens.map(Json::from));
+        // OpenAI's models that think refuse the old name; servers of others may not know the new one.
+        let thinks = prompt.reasoning_depth.is_some();
+        let is_new = thinks || self.endpoint.target.url.host() == Some("api.openai.com");
+        let most = if is_new { "max_completion_tokens" } else { "max_tokens" };
+        add(most, prompt.max_output_tokens.map(Json::from));
         add("reasoning_effort", prompt.reasoning_depth.as_deref().map(Json::from));
         Json::Object(body)
     }

@@ -406,6 +406,8 @@ mod tests {
     }
 
     proptest! {
+        // Each change waits for the disk.
+        #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
         fn any_changes_give_what_a_map_would_have(
             changes in prop::collection::vec(("[a-e]", prop::option::of(1_u8..9)), 0..40),

@@ -93,3 +93,19 @@ fn mistakes_name_their_line_and_field() {
     }
     assert!(Policies::open("/does/not/exist.yaml").unwrap_err().message.contains("cannot read"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_policy_file_or_an_error(text in "[a-z:{}\\[\\], \n#&*!|>'\"0-9$.-]{0,80}") {
+        drop(Policies::parse(&text));
+    }
+
+    #[test]
+    fn any_damage_to_a_policy_file_is_an_error_or_harmless(at in 0..FILE.len(), with in "[ -~\n]{0,3}") {
+        let mut file = FILE.to_owned();
+        file.replace_range(at..=at, &with);
+        if let Err(error) = Policies::parse(&file) {
+            proptest::prop_assert!(!error.message.is_empty());
+        }
+    }
+}
