@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsConnector;
 
 use super::http::{Failure, Target, gzip, place};
-use super::otlp::in_halves;
+use super::otlp::{USER_AGENT, in_halves};
 use super::{Batch, Delivered, ExportError, Exporter, Origin, Retry, Tls};
 
 const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -222,8 +222,7 @@ impl Channel {
         let headers = request.headers_mut();
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        let agent = concat!("spanwise/", env!("CARGO_PKG_VERSION"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         if self.target.gzip {
             headers.insert("grpc-encoding", HeaderValue::from_static("gzip"));
         }

@@ -12,6 +12,14 @@ use super::batch::Origin;
 use super::http::{Client, Failure, Request, Target};
 use super::{Batch, Delivered, ExportError, Exporter};
 
+/// As OTLP wants it, with the product before the exporter; some receivers know OTLP by it.
+pub(super) const USER_AGENT: &str = concat!(
+    "spanwise/",
+    env!("CARGO_PKG_VERSION"),
+    " OTel-OTLP-Exporter-Rust/",
+    env!("CARGO_PKG_VERSION")
+);
+
 /// How requests are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -49,7 +57,8 @@ impl OtlpHttp {
             Encoding::Protobuf => "application/x-protobuf",
             Encoding::Json => "application/json",
         };
-        let request = Request { method: Method::POST, content_type, headers: &[], body };
+        let headers = [("user-agent", USER_AGENT)];
+        let request = Request { method: Method::POST, content_type, headers: &headers, body };
         let answer = self.client.send(&request, deadline)?;
         let (rejected, reason) = match self.encoding {
             Encoding::Protobuf => decode_partial_success(&answer),
