@@ -17,7 +17,7 @@ python: ## build the Python package in release mode and install it: make python 
 test: ## everything CI runs: checks, Rust, Python, UI, browser, real clients
 	@scripts/test
 
-test-exporters: ## send spans to Zipkin, a Collector, Datadog's test agent and X-Ray's double
+test-exporters: ## send spans to Zipkin, Jaeger, a Collector, Datadog's test agent and X-Ray's double
 	@scripts/test-exporters $(ARGS)
 
 check: ## formatting, lints, types and licences only

@@ -93,6 +93,63 @@ def test_jaeger_receiver_of_the_collector_over_udp(tmp_path: Path, tell: Tell) -
         tell("Collector's Jaeger agent, compact Thrift over UDP", said, "2, whole")
 
 
+@pytest.mark.parametrize(
+    ("way", "variables"),
+    [
+        ("Thrift over HTTP", {"SPANWISE_TRACE_EXPORTER": "jaeger", "SPANWISE_ENDPOINT": "http://{thrift}"}),
+        ("OTLP over HTTP", {"SPANWISE_ENDPOINT": "http://{http}"}),
+        ("OTLP over gRPC", {"SPANWISE_ENDPOINT": "http://{grpc}", "SPANWISE_OTLP_PROTOCOL": "grpc"}),
+        ("Zipkin v2", {"SPANWISE_ENDPOINT": "http://{zipkin}/api/v2/spans"}),
+    ],
+)
+def test_jaeger(tmp_path: Path, tell: Tell, way: str, variables: dict[str, str]) -> None:
+    options = {
+        "query": "query.http-server",
+        "query_grpc": "query.grpc-server",
+        "thrift": "collector.http-server",
+        "model": "collector.grpc-server",
+        "http": "collector.otlp.http",
+        "grpc": "collector.otlp.grpc",
+        "zipkin": "collector.zipkin",
+        "admin": "admin.http",
+    }
+    at = {name: free_address() for name in options}
+    listen = [f"--{option}.host-port={at[name]}" for name, option in options.items()]
+    with running([PEERS / "jaeger", *listen], tmp_path, at["query"]):
+        wait_until_accepting(*(at[name] for name in ("thrift", "http", "grpc", "zipkin")))
+        said = send(**{name: text.format(**at) for name, text in variables.items()})
+
+        def trace() -> Any:
+            answer = httpx.get(f"http://{at['query']}/api/traces/{said['trace_id']}")
+            found = answer.json()["data"] if answer.status_code == 200 else []
+            return found[0] if found and len(found[0]["spans"]) == 2 else None
+
+        found = eventually(trace)
+    check_jaeger(found, text_only=way == "Zipkin v2")
+    types = "types of tags" if way != "Zipkin v2" else "tags as text"
+    tell(f"Jaeger 1.76, {way}", said, f"2 by its query API, with parent, kinds, {types}, error and exception")
+
+
+def check_jaeger(trace: dict[str, Any], text_only: bool) -> None:
+    """The order, as Jaeger's query API shows it."""
+    spans = {span["operationName"]: span for span in trace["spans"]}
+    order, charge = spans["order"], spans["charge"]
+    parents = [(reference["refType"], reference["spanID"]) for reference in charge["references"]]
+    assert parents == [("CHILD_OF", order["spanID"])]
+    assert trace["processes"][charge["processID"]]["serviceName"] == "rust-shop"
+    tags = {tag["key"]: (tag["type"], tag["value"]) for tag in charge["tags"]}
+    assert tags["span.kind"] == ("string", "client")
+    assert tags["text"] == ("string", "Grüße, 世界 🌍")
+    numbers = [tags["amount"], tags["items"]]
+    if text_only:
+        assert numbers == [("string", "12.5"), ("string", "3")]
+    else:
+        assert numbers == [("float64", 12.5), ("int64", 3)]
+        assert tags["otel.status_description"] == ("string", "card declined")
+    assert tags["error"] == ("bool", True)
+    assert len(charge["logs"]) == 1
+
+
 def test_datadog_agent(tmp_path: Path, tell: Tell) -> None:
     checks = ["trace_count_header", "meta_tracer_version_header", "trace_content_length", "meta_events_is_valid_json"]
     # What fails one of its checks is refused, and so not delivered.
