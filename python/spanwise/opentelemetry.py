@@ -112,6 +112,9 @@ class TracerProvider(trace.TracerProvider):
         self._tracers_lock = threading.Lock()
         self._tracer_configurator = _tracer_configurator
         self._core = _core_provider or self._make_core(own, _exporters)
+        # Only `Spanwise.init` promises attributes of its own. A provider that stands in for the
+        # SDK's adds nothing to what instrumentations record.
+        self._describes_calls = _core_provider is not None
         self._is_shut_down = False
         self._atexit_handler = None
         if shutdown_on_exit:
@@ -189,7 +192,7 @@ class TracerProvider(trace.TracerProvider):
                     str(version),
                     schema_url,
                     attributes,
-                    origin_of(str(instrumenting_module_name)),
+                    origin_of(str(instrumenting_module_name)) if self._describes_calls else None,
                 )
                 self._tracers[scope] = tracer
                 self._configure(tracer, scope)

@@ -15,6 +15,7 @@ from mock_model import MockModel
 from spanwise import Spanwise, task, workflow
 from spanwise._core import is_model_provider
 from spanwise._instrument import KeepFromProviders
+from spanwise.opentelemetry import TracerProvider
 from spanwise.tracing import set_span_context
 
 openai = pytest.importorskip("openai")
@@ -163,6 +164,13 @@ def test_calls_of_models_have_standard_names(sink: Sink) -> None:
     assert "llm.provider" not in spans["chat"]
     assert "llm.model" not in spans["plain"]
     assert {span["framework.name"] for span in spans.values()} == {"litellm"}
+
+
+def test_a_provider_in_place_of_the_sdks_adds_nothing() -> None:
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("openinference.instrumentation.openai")
+    with tracer.start_as_current_span("ChatCompletion", attributes={"llm.model_name": "gpt-4o"}) as span:
+        pass
+    assert dict(span.attributes) == {"llm.model_name": "gpt-4o"}
 
 
 def test_what_stands_in_front_of_a_span_hands_down_what_the_span_does(sink: Sink) -> None:
