@@ -307,7 +307,9 @@ impl<T> Exchange<T> {
     /// How much of what is said is recorded.
     pub(crate) fn capture(&self) -> Capture {
         let policy = &self.state.plan.config.tracing.content;
-        if self.captures() { Capture { max_bytes: policy.max_bytes } } else { Capture::NOTHING }
+        let of_key = self.key.as_ref().and_then(|key| key.content.max_bytes);
+        let max_bytes = of_key.unwrap_or(policy.max_bytes);
+        if self.captures() { Capture { max_bytes } } else { Capture::NOTHING }
     }
 }
 

@@ -56,9 +56,6 @@ pub struct Key {
     /// What is recorded of its messages, where that differs from the gateway's policy.
     #[serde(default, skip_serializing_if = "ContentRules::is_default")]
     pub content: ContentRules,
-    /// The project that its spans belong to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project: Option<String>,
 }
 
 /// What a file of keys holds.
@@ -83,7 +80,6 @@ impl Key {
             limits: Quotas::default(),
             model_limits: BTreeMap::new(),
             content: ContentRules::default(),
-            project: None,
         }
     }
 
@@ -105,10 +101,7 @@ pub struct ContentRules {
     /// Whether messages are recorded at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capture: Option<bool>,
-    /// Whether they are redacted before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub redact: Option<bool>,
-    /// The length after which a recorded message is cut.
+    /// Bytes of a request's and of an answer's content that are recorded.
     #[serde(deserialize_with = "some_bytes", skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<usize>,
 }

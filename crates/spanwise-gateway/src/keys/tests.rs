@@ -57,10 +57,10 @@ fn everything_about_a_key_can_be_written_down() {
     let hash = KeyHash::of(b"secret");
     let key: Key = serde_json::from_str(&format!(
         r#"{{"id": "team-a", "name": "Team A", "hash": "{hash}", "models": ["openai/*", "fast"],
-            "agents": "billing", "expires": "2027-01-31", "disabled": false, "project": "shop",
+            "agents": "billing", "expires": "2027-01-31", "disabled": false,
             "limits": {{"requests_per_minute": 60, "usd_per_day": 2.5}},
             "model_limits": {{"openai/gpt-4o*": {{"tokens_per_minute": 1000}}}},
-            "content": {{"capture": true, "redact": true, "max_bytes": 4096}}}}"#
+            "content": {{"capture": true, "max_bytes": 4096}}}}"#
     ))
     .unwrap();
     assert!(key.allows_model("openai/gpt-4o") && key.allows_model("fast"));

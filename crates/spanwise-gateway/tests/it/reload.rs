@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::channel;
 
-use spanwise_gateway::keys::{Key, KeyHash, NewKey};
+use spanwise_gateway::keys::{ContentRules, Key, KeyHash, NewKey};
 
 use crate::house::House;
 
@@ -94,6 +94,29 @@ fn where_keys_are_not_required_only_those_that_were_meant_for_the_gateway_are_re
     for seen in house.mock.seen() {
         assert_eq!(seen.header("authorization"), Some("Bearer sk-upstream"));
     }
+}
+
+#[test]
+fn a_key_decides_for_itself_how_much_of_its_content_is_recorded() {
+    let (open, closed) = (NewKey::generate(), NewKey::generate());
+    let rules = |capture| ContentRules { capture: Some(capture), max_bytes: Some(9) };
+    let keys = vec![
+        Key { content: rules(true), ..Key::new("open", open.hash) },
+        Key { content: rules(false), ..Key::new("closed", closed.hash) },
+    ];
+    let house = House::start(r#"{"keys":{"file":"none"}}"#, Some(keys));
+    let ask = r#"{"model":"openai/gpt-4o","messages":[{"role":"user","content":"hello there"}]}"#;
+    for key in [&open, &closed] {
+        let bearer = format!("Bearer {}", key.secret);
+        assert_eq!(house.post_with(CHAT, ask, &[("authorization", &bearer)]).status, 200);
+    }
+    let spans = house.spans(6);
+    let calls = spans.iter().filter(|span| span.name == "chat gpt-4o");
+    let inputs: Vec<_> = calls
+        .map(|call| call.attributes.str("gen_ai.input.messages").unwrap_or_default())
+        .collect();
+    assert!(inputs[0].contains(r#""hello the""#), "{inputs:?}");
+    assert_eq!(inputs[1], "");
 }
 
 #[test]
