@@ -5,12 +5,11 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use sha2::{Digest, Sha256};
+use spanwise_model::content::hmac_sha256;
 
 use crate::plan::AwsCredential;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// SHA-256 works on blocks of so many bytes.
-const BLOCK: usize = 64;
 
 /// Signs a request: sets `x-amz-date`, `authorization` and, for temporary credentials,
 /// `x-amz-security-token`. Of the other headers only the host is signed, so that whoever is on the
@@ -45,7 +44,7 @@ pub fn sign(
     let canonical = canonical_request(method, uri, &signed, &names, body);
     let scope = format!("{day}/{}/{service}/aws4_request", credential.region);
     let text = format!("{ALGORITHM}\n{moment}\n{scope}\n{}", hex(&Sha256::digest(&canonical)));
-    let signature = hex(&hmac(&signing_key(credential, &day, service), text.as_bytes()));
+    let signature = hex(&hmac_sha256(&signing_key(credential, &day, service), text.as_bytes()));
     let key = &credential.access_key;
     set(
         "authorization",
@@ -94,21 +93,8 @@ fn query(uri: &Uri) -> String {
 fn signing_key(credential: &AwsCredential, day: &str, service: &str) -> [u8; 32] {
     let secret = format!("AWS4{}", credential.secret_key);
     let parts = [day, &credential.region, service, "aws4_request"];
-    let start = hmac(secret.as_bytes(), parts[0].as_bytes());
-    parts[1..].iter().fold(start, |key, part| hmac(&key, part.as_bytes()))
-}
-
-/// A keyed hash, RFC 2104.
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut block = [0; BLOCK];
-    if key.len() > BLOCK {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let pad = |with: u8| block.map(|byte| byte ^ with);
-    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
-    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
+    let start = hmac_sha256(secret.as_bytes(), parts[0].as_bytes());
+    parts[1..].iter().fold(start, |key, part| hmac_sha256(&key, part.as_bytes()))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -180,9 +166,10 @@ mod tests {
 
     #[test]
     fn keyed_hashes_are_those_of_rfc_4231() {
-        let short = hmac(&[0x0b; 20], b"Hi There");
+        let short = hmac_sha256(&[0x0b; 20], b"Hi There");
         assert_eq!(hex(&short), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
-        let long = hmac(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First");
+        let long =
+            hmac_sha256(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First");
         assert_eq!(hex(&long), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
     }
 

@@ -23,7 +23,7 @@ mod removal;
 mod table;
 
 pub use self::classes::Class;
-pub use self::hash::HashKey;
+pub use self::hash::{HashKey, hmac_sha256};
 
 use self::classes::Classes;
 use self::kind::Kind;

@@ -8,7 +8,7 @@ use super::Dialect;
 /// One recorded exchange.
 pub struct Exchange {
     pub dialect: Dialect,
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "the unit tests, which share this file, read answers alone")]
     pub request: String,
     pub answer: Vec<u8>,
     pub is_stream: bool,

@@ -29,13 +29,13 @@ impl HashKey {
     pub fn hash(&self, content: &str) -> String {
         match self {
             HashKey::Unkeyed => named("sha256:", &Sha256::digest(content)),
-            HashKey::Keyed(key) => named("hmac-sha256:", &hmac(key, content.as_bytes())),
+            HashKey::Keyed(key) => named("hmac-sha256:", &hmac_sha256(key, content.as_bytes())),
         }
     }
 }
 
-/// RFC 2104 over SHA-256.
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+/// A keyed hash: HMAC (RFC 2104) over SHA-256. Requests to some clouds are signed with it too.
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     const BLOCK: usize = 64;
     let mut block = [0; BLOCK];
     if key.len() > BLOCK {
